@@ -1,0 +1,5 @@
+//go:build !unix
+
+package muxtest
+
+func unixNetworks() []Network { return nil }
