@@ -1,0 +1,232 @@
+//go:build linux || darwin || freebsd
+
+package transport
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"sync/atomic"
+	"time"
+
+	"github.com/rexec/rex/proto"
+)
+
+// overflowUID is what the kernel reports for users that have no id in this
+// user namespace, and the id of nobody besides: it names nobody in particular.
+const overflowUID = 65534
+
+// States of a [UnixConn]: fresh -> shaking -> ready, or from any -> closed.
+const (
+	connFresh int32 = iota
+	connShaking
+	connReady
+	connClosed
+)
+
+// A UnixConn is an accepted connection. It carries nothing until Handshake has
+// succeeded. Its methods may be called concurrently, with one Read and one
+// Write at a time.
+type UnixConn struct {
+	conn     *net.UnixConn
+	peer     PeerAddr
+	listener *UnixListener
+	ticket   *ticket
+	state    atomic.Int32
+	crowded  atomic.Bool
+	user     string // set before state becomes connReady
+}
+
+// Handshake reads the peer's login and answers it. The login succeeds if the
+// peer has the uid of this process and names an account of it; it must be
+// complete within 30 s or before ctx ends. If it fails, the peer is told, the
+// connection is closed, and the error is a [*LoginError]. A connection has one
+// Handshake.
+//
+// It returns up to 2 s after the failure, until the peer has read the verdict.
+func (c *UnixConn) Handshake(ctx context.Context) error {
+	if !c.state.CompareAndSwap(connFresh, connShaking) {
+		return c.failure(errors.New("a connection has one handshake"))
+	}
+	defer c.ticket.leave()
+	ctx, cancel := context.WithTimeout(ctx, handshakeTime)
+	defer cancel()
+	stop := cutOff(ctx, c.conn)
+	err := c.login()
+	if err != nil {
+		c.refuse(err)
+	}
+	if late := !stop(); late && (err == nil || errors.Is(err, os.ErrDeadlineExceeded)) {
+		err = fmt.Errorf("not complete in time: %w", context.Cause(ctx))
+	}
+	if err == nil && c.state.CompareAndSwap(connShaking, connReady) {
+		return nil
+	}
+	defer c.Close()
+	return c.failure(err)
+}
+
+// failure is the error of a login that did not succeed because of err.
+func (c *UnixConn) failure(err error) error {
+	switch {
+	case c.crowded.Load():
+		err = ErrCrowded
+	case c.state.Load() == connClosed:
+		err = net.ErrClosed
+	}
+	return &LoginError{Peer: c.peer, Err: err}
+}
+
+// cutOff ends all reading and writing of conn when ctx ends, until stop is
+// called. If stop returns false it was too late.
+func cutOff(ctx context.Context, conn net.Conn) (stop func() bool) {
+	return context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })
+}
+
+func (c *UnixConn) login() error {
+	if err := c.admissible(); err != nil {
+		return err // before a byte of the peer is read
+	}
+	auth, err := proto.ReadAuth(&loginReader{conn: c.conn, uid: c.peer.UID})
+	if err != nil {
+		return err
+	}
+	// The usual name needs no look into what may be a database elsewhere.
+	if auth.User != c.listener.name && !c.listener.accounts.has(auth.User, c.peer.UID) {
+		return denial(fmt.Sprintf("user %s is not the one that connected (uid %d)", printable(auth.User), c.peer.UID))
+	}
+	c.user = auth.User
+	raw, err := c.conn.SyscallConn()
+	if err == nil {
+		err = control(raw, func(fd int) error { return passCredentials(fd, false) })
+	}
+	if err != nil {
+		return err
+	}
+	return sendVerdict(c.conn, proto.AuthOK, "", time.Time{})
+}
+
+// admissible says whether the peer may log in at all.
+func (c *UnixConn) admissible() error {
+	switch {
+	case c.peer.UID == overflowUID || c.peer.UID < 0:
+		return denial(fmt.Sprintf("uid %d is nobody in particular and cannot log in", c.peer.UID))
+	case c.peer.UID != c.listener.uid:
+		return denial(fmt.Sprintf("this server serves uid %d only, and uid %d connected", c.listener.uid, c.peer.UID))
+	}
+	return nil
+}
+
+// refuse tells the peer the verdict if it can still be told, and waits until
+// it has had a chance to read it: closing with unread bytes would make the
+// peer's next system call fail first.
+func (c *UnixConn) refuse(reason error) {
+	code, text, ok := verdict(reason)
+	if !ok || sendVerdict(c.conn, code, text, time.Now().Add(c.listener.drain)) != nil {
+		return
+	}
+	_ = c.conn.CloseWrite()
+	_ = c.conn.SetReadDeadline(time.Now().Add(c.listener.drain))
+	_, _ = io.CopyN(io.Discard, c.conn, drainBytes)
+}
+
+// verdict is what the peer is told about an error; ok is false if there is
+// nobody to tell.
+func verdict(err error) (code proto.AuthCode, text string, ok bool) {
+	if d, is := errors.AsType[denial](err); is {
+		return proto.AuthDenied, string(d), true
+	}
+	if a, is := errors.AsType[*proto.AuthError](err); is {
+		return a.Code, a.Reason, true
+	}
+	return 0, "", false
+}
+
+func sendVerdict(conn *net.UnixConn, code proto.AuthCode, text string, deadline time.Time) error {
+	frame, err := (&proto.AuthResult{Code: code, Text: text}).Append(nil)
+	if err != nil {
+		return err
+	}
+	if !deadline.IsZero() {
+		_ = conn.SetWriteDeadline(deadline)
+	}
+	_, err = conn.Write(frame)
+	return err
+}
+
+// crowdOut makes room for others.
+func (c *UnixConn) crowdOut() {
+	c.crowded.Store(true)
+	c.listener.limited().Warn("too many connections that have not logged in, one was dropped", "peer", c.peer.String())
+	_ = c.Close()
+}
+
+// User is the account that logged in; empty before Handshake succeeded.
+func (c *UnixConn) User() string {
+	if c.state.Load() != connReady {
+		return ""
+	}
+	return c.user
+}
+
+// UID is the user id of the peer.
+func (c *UnixConn) UID() int { return c.peer.UID }
+
+// Read reads from a peer that has logged in.
+func (c *UnixConn) Read(p []byte) (int, error) {
+	if err := c.usable(); err != nil {
+		return 0, err
+	}
+	return c.conn.Read(p)
+}
+
+// Write writes to a peer that has logged in.
+func (c *UnixConn) Write(p []byte) (int, error) {
+	if err := c.usable(); err != nil {
+		return 0, err
+	}
+	return c.conn.Write(p)
+}
+
+func (c *UnixConn) usable() error {
+	switch c.state.Load() {
+	case connReady:
+		return nil
+	case connClosed:
+		return net.ErrClosed
+	}
+	return ErrNotAuthenticated
+}
+
+// Close closes the connection at once; see [Conn].
+func (c *UnixConn) Close() error {
+	c.state.Store(connClosed)
+	c.ticket.leave()
+	return c.conn.Close()
+}
+
+// CloseWrite ends the direction to the peer; see [Conn].
+func (c *UnixConn) CloseWrite() error {
+	if err := c.usable(); err != nil {
+		return err
+	}
+	return c.conn.CloseWrite()
+}
+
+// LocalAddr is the socket's path.
+func (c *UnixConn) LocalAddr() net.Addr { return c.listener.Addr() }
+
+// RemoteAddr is a [PeerAddr].
+func (c *UnixConn) RemoteAddr() net.Addr { return c.peer }
+
+// SetDeadline is as in [net.Conn]. A running Handshake has its own deadline.
+func (c *UnixConn) SetDeadline(t time.Time) error { return c.conn.SetDeadline(t) }
+
+// SetReadDeadline is as in [net.Conn].
+func (c *UnixConn) SetReadDeadline(t time.Time) error { return c.conn.SetReadDeadline(t) }
+
+// SetWriteDeadline is as in [net.Conn].
+func (c *UnixConn) SetWriteDeadline(t time.Time) error { return c.conn.SetWriteDeadline(t) }

@@ -1,0 +1,336 @@
+//go:build linux || darwin || freebsd
+
+package transport
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"net"
+	"os"
+	"sync"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/rexec/rex/proto"
+)
+
+const (
+	// acceptPause is how long a listener waits when descriptors have run out.
+	acceptPause = 100 * time.Millisecond
+	// reservedFiles are descriptors that no new connection may take: what runs
+	// already needs them to end.
+	reservedFiles = 16
+)
+
+// UnixOptions adjust a [UnixListener]. The zero value is good.
+type UnixOptions struct {
+	// MaxPending is how many connections may be in the middle of their login;
+	// 0 is 1024. Of one more, the oldest of the user with most is dropped.
+	MaxPending int
+	// Log takes warnings about connections that could not be accepted; nil
+	// discards them.
+	Log *slog.Logger
+}
+
+// A UnixListener accepts connections on a Unix socket that only its own user
+// can log in to: the uid of the peer must be this process's effective one.
+// Its methods may be called concurrently.
+type UnixListener struct {
+	ln       *net.UnixListener
+	path     string
+	socket   fs.FileInfo // as it was bound
+	lock     *pathLock
+	gate     *gate
+	accounts accounts
+	uid      int    // who may log in
+	name     string // the account of uid
+	maxFD    int
+	drain    time.Duration
+	log      *slog.Logger
+	warned   limiter
+
+	closeOnce sync.Once
+	closed    chan struct{}
+}
+
+// ListenUnix listens on a Unix socket at path, which is absolute. The socket
+// is made under another name with mode 0600 and gets its own when it is ready.
+//
+// Its directory must not be writable for anybody but root and this process's
+// user, nor may any directory above it ([*UnsafePathError]); sticky directories
+// above it are allowed. Of two processes that want the same path, one gets an
+// [*InUseError]. A dead socket at path is replaced, anything else is not.
+func ListenUnix(path string, opts UnixOptions) (*UnixListener, error) {
+	if err := CheckListenUnix(path); err != nil {
+		return nil, err
+	}
+	lock, err := lockPath(path)
+	if err != nil {
+		return nil, err
+	}
+	l := newUnixListener(path, lock, opts)
+	if err := l.bind(); err != nil {
+		lock.release()
+		return nil, err
+	}
+	return l, nil
+}
+
+// CheckListenUnix reports whether [ListenUnix] would take the path as far as
+// can be told without binding: its form, its directories, and what is there.
+// Whether a process listens there already is not looked at.
+func CheckListenUnix(path string) error {
+	if os.Geteuid() == overflowUID {
+		return errNobody
+	}
+	if err := checkName(path); err != nil {
+		return err
+	}
+	if err := checkDirectory(path, os.Geteuid()); err != nil {
+		return err
+	}
+	fi, err := os.Lstat(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil
+	case err != nil:
+		return err
+	case fi.Mode().Type() != fs.ModeSocket:
+		return &UnsafePathError{path, "there is something that is not a socket; it is not replaced"}
+	}
+	return nil
+}
+
+func newUnixListener(path string, lock *pathLock, opts UnixOptions) *UnixListener {
+	l := &UnixListener{
+		path:     path,
+		lock:     lock,
+		gate:     newGate(maxPending),
+		accounts: systemAccounts(),
+		uid:      os.Geteuid(),
+		name:     currentUser(),
+		maxFD:    descriptorLimit(),
+		drain:    drainTime,
+		log:      opts.Log,
+		closed:   make(chan struct{}),
+	}
+	if opts.MaxPending > 0 {
+		l.gate.max = opts.MaxPending
+	}
+	if l.log == nil {
+		l.log = slog.New(slog.DiscardHandler)
+	}
+	return l
+}
+
+func descriptorLimit() int {
+	var lim unix.Rlimit
+	const most = 1 << 30
+	if unix.Getrlimit(unix.RLIMIT_NOFILE, &lim) != nil || lim.Cur > most {
+		return most
+	}
+	return int(lim.Cur)
+}
+
+// bind makes the socket and puts it at its place. The lock is held.
+func (l *UnixListener) bind() error {
+	if err := probe(l.path); err != nil {
+		return err
+	}
+	temp := l.path + spare
+	if err := removeSpare(temp); err != nil {
+		return err
+	}
+	cfg := net.ListenConfig{Control: func(_, _ string, c syscall.RawConn) error { return control(c, prepareSocket) }}
+	ln, err := cfg.Listen(context.Background(), "unix", temp)
+	if err != nil {
+		return fmt.Errorf("socket %s: %w", l.path, err)
+	}
+	l.ln = ln.(*net.UnixListener)
+	l.ln.SetUnlinkOnClose(false)
+	if err := l.place(temp); err != nil {
+		_ = l.ln.Close()
+		_ = os.Remove(temp)
+		return err
+	}
+	return nil
+}
+
+func (l *UnixListener) place(temp string) error {
+	if err := os.Chmod(temp, 0o600); err != nil {
+		return err
+	}
+	fi, err := os.Lstat(temp)
+	if err != nil {
+		return err
+	}
+	l.socket = fi
+	return os.Rename(temp, l.path)
+}
+
+// prepareSocket runs before bind. The mode of an unbound socket is the one
+// that its name gets where the system does that, so that there is no moment in
+// which others could connect.
+func prepareSocket(fd int) error {
+	if err := unix.Fchmod(fd, 0o600); err != nil && !errors.Is(err, unix.EINVAL) {
+		return os.NewSyscallError("fchmod", err)
+	}
+	return passCredentials(fd, true)
+}
+
+// removeSpare removes what a daemon that was killed between bind and rename
+// left behind.
+func removeSpare(temp string) error {
+	fi, err := os.Lstat(temp)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil
+	case err != nil:
+		return err
+	case fi.Mode().Type() != fs.ModeSocket:
+		return &UnsafePathError{temp, "there is something that is not a socket; it is not replaced"}
+	}
+	return os.Remove(temp)
+}
+
+// probe returns nil if nobody listens at path: nothing is there, or a socket
+// that is dead.
+func probe(path string) error {
+	c, err := net.DialTimeout("unix", path, 2*time.Second)
+	switch {
+	case err == nil:
+		_ = c.Close()
+		return &InUseError{Path: path}
+	case errors.Is(err, unix.EAGAIN), errors.Is(err, os.ErrDeadlineExceeded): // its queue is full
+		return &InUseError{Path: path}
+	case errors.Is(err, unix.ECONNREFUSED), errors.Is(err, fs.ErrNotExist):
+		return nil
+	}
+	return fmt.Errorf("socket %s: cannot tell whether it is in use: %w", path, err)
+}
+
+// Addr is the socket's path.
+func (l *UnixListener) Addr() net.Addr { return &net.UnixAddr{Name: l.path, Net: "unix"} }
+
+// Accept returns the next connection, a [*UnixConn], as soon as it is there:
+// its Handshake is still to be done. It waits when descriptors run out, and
+// returns an error only after Close, which is [net.ErrClosed], or when the
+// socket is broken.
+func (l *UnixListener) Accept() (net.Conn, error) {
+	for {
+		c, err := l.ln.AcceptUnix()
+		switch {
+		case err == nil:
+			if conn := l.admit(c); conn != nil {
+				return conn, nil
+			}
+		case outOfResources(err):
+			l.limited().Warn("cannot accept connections for now", "err", err)
+			l.pause()
+		case errors.Is(err, net.ErrClosed):
+			return nil, net.ErrClosed
+		default:
+			return nil, err
+		}
+	}
+}
+
+func outOfResources(err error) bool {
+	for _, e := range []error{unix.EMFILE, unix.ENFILE, unix.ENOBUFS, unix.ENOMEM} {
+		if errors.Is(err, e) {
+			return true
+		}
+	}
+	return false
+}
+
+// pause waits a moment, or until Close.
+func (l *UnixListener) pause() {
+	t := time.NewTimer(acceptPause)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-l.closed:
+	}
+}
+
+// limited is the log for what anybody who connects can cause: it takes one
+// line in each minute and says how many it did not.
+func (l *UnixListener) limited() *slog.Logger {
+	suppressed, ok := l.warned.ok(time.Now())
+	if !ok {
+		return slog.New(slog.DiscardHandler)
+	}
+	return l.log.With("addr", "unix:"+l.path, "suppressed", suppressed)
+}
+
+// admit makes a connection of what was accepted, or closes it and returns nil.
+func (l *UnixListener) admit(c *net.UnixConn) *UnixConn {
+	peer, fd, err := examine(c)
+	if err != nil {
+		l.limited().Warn("cannot tell who connected", "err", err)
+		_ = c.Close()
+		return nil
+	}
+	if fd >= l.maxFD-reservedFiles {
+		l.limited().Warn("descriptors run out, connection refused", "peer", peer.String())
+		_ = sendVerdict(c, proto.AuthBusy, "the server has no descriptors left", time.Now().Add(acceptPause))
+		_ = c.Close()
+		l.pause()
+		return nil
+	}
+	conn := &UnixConn{conn: c, peer: peer, listener: l}
+	limit := l.gate.max
+	if peer.UID != l.uid {
+		limit = strangerPending
+	}
+	conn.ticket = l.gate.ticket(peer.source(), conn.crowdOut)
+	conn.ticket.enter(limit)
+	return conn
+}
+
+// examine returns who is at the other end, and the number of the descriptor.
+func examine(c *net.UnixConn) (peer PeerAddr, fd int, err error) {
+	raw, err := c.SyscallConn()
+	if err != nil {
+		return peer, 0, err
+	}
+	err = control(raw, func(n int) error {
+		fd = n
+		peer, err = peerCredentials(n)
+		return err
+	})
+	return peer, fd, err
+}
+
+// control runs f on the descriptor of c.
+func control(c syscall.RawConn, f func(fd int) error) error {
+	var err error
+	if cerr := c.Control(func(fd uintptr) { err = f(int(fd)) }); cerr != nil {
+		return cerr
+	}
+	return err
+}
+
+// Close stops accepting, removes the socket and its lock if they are still the
+// ones that were made here, and ends a running Accept. Connections that were
+// accepted live on. It may be called more than once.
+func (l *UnixListener) Close() error {
+	var err error
+	l.closeOnce.Do(func() {
+		close(l.closed)
+		// While the socket is open its inode cannot be used again, so what is
+		// the same file is ours.
+		if fi, lerr := os.Lstat(l.path); lerr == nil && os.SameFile(fi, l.socket) {
+			err = os.Remove(l.path)
+		}
+		err = errors.Join(err, l.ln.Close())
+		l.lock.release()
+	})
+	return err
+}
