@@ -1,0 +1,226 @@
+//go:build unix
+
+package execd
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/rexec/rex/internal/process"
+	"github.com/rexec/rex/proto"
+	"github.com/rexec/rex/session"
+)
+
+// Options configure a [Handler]. The zero value is good for a server that is
+// embedded in another program; it holds only process groups then.
+type Options struct {
+	// Mode is how process trees are held: "cgroup", "keeper" or "group"; empty
+	// chooses the strongest that works here.
+	Mode string
+	// Keeper is the argument vector that runs [KeeperMain] in this program, for
+	// example {"/proc/self/exe", "session"}. Empty: no keepers.
+	Keeper []string
+	// Grace is the time between TERM and KILL when a tree is ended; 0 is 5 s.
+	Grace time.Duration
+	// StartTimeout is when a start that hangs is given up; 0 is 10 s.
+	StartTimeout time.Duration
+	// Shell and Home replace those of the account; empty takes the account's.
+	Shell, Home string
+	// TZ is the time zone of the commands' environment; empty sets none.
+	TZ string
+	// Log takes warnings; nil discards them.
+	Log *slog.Logger
+}
+
+// Handler is a [session.Handler] that runs processes. Its methods may be called
+// concurrently.
+type Handler struct {
+	spawner *process.Spawner
+	account *account
+	noUser  error // why account is nil
+	tz      string
+}
+
+// New returns a handler. It fails if the demanded mode does not work here.
+func New(opts Options) (*Handler, error) {
+	spawner, err := process.NewSpawner(process.Options{
+		Mode: process.Mode(opts.Mode), Keeper: opts.Keeper,
+		Grace: opts.Grace, StartTimeout: opts.StartTimeout, Log: opts.Log,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("execd: %w", err)
+	}
+	h := &Handler{spawner: spawner, tz: opts.TZ}
+	h.account, h.noUser = lookupAccount(os.Getuid())
+	if h.account != nil {
+		if opts.Shell != "" {
+			h.account.shell = opts.Shell
+		}
+		if opts.Home != "" {
+			h.account.home = opts.Home
+		}
+	}
+	return h, nil
+}
+
+// KeeperMain is the body of a keeper process, see [Options]. It returns the
+// status to exit with.
+func KeeperMain() int { return process.KeeperMain() }
+
+// Mode says how process trees are held.
+func (h *Handler) Mode() string { return string(h.spawner.Mode()) }
+
+// Reason says in one line why.
+func (h *Handler) Reason() string { return h.spawner.Reason() }
+
+// Close frees what the handler holds. Commands must have ended.
+func (h *Handler) Close() error { return h.spawner.Close() }
+
+// Start implements [session.Handler].
+func (h *Handler) Start(ctx context.Context, req *session.Request) (session.Process, error) {
+	if h.account == nil {
+		return nil, &session.Refusal{Code: proto.CodeUnknownUser, Message: h.noUser.Error()}
+	}
+	if req.Subsystem != "" {
+		return nil, &session.Refusal{Code: proto.CodeNoSubsystem, Message: fmt.Sprintf("no subsystem %q", req.Subsystem)}
+	}
+	base := h.account.loginEnv(h.tz)
+	if req.Term != nil && req.Term.Name != "" {
+		base = append(base, "TERM="+req.Term.Name)
+	}
+	env, dropped := merge(base, req.Env)
+	spec := &process.Spec{
+		Env: env, Dir: h.dir(req.Dir),
+		Stdin: req.Stdin, Stdout: req.Stdout, Stderr: req.Stderr && !req.MergeStderr, MergeStderr: req.MergeStderr,
+		Keep: req.Orphan == session.OrphanKeep,
+	}
+	if t := req.Term; t != nil {
+		spec.Term = &process.Term{Rows: t.Rows, Cols: t.Cols, Modes: upper(t.Modes)}
+	}
+	if err := h.program(spec, req); err != nil {
+		return nil, err
+	}
+	p, err := h.spawner.Start(ctx, spec)
+	if err != nil {
+		return nil, refusal(err)
+	}
+	if req.Term != nil && !req.Stdin {
+		_ = p.Stdin().Close() // a terminal always has input; without any it ends at once
+	}
+	return &running{Process: p, dropped: dropped}, nil
+}
+
+// upper gives terminal modes their names in RFC 4254; the protocol's are in
+// lower case.
+func upper(modes map[string]uint32) map[string]uint32 {
+	out := make(map[string]uint32, len(modes))
+	for name, value := range modes {
+		out[strings.ToUpper(name)] = value
+	}
+	return out
+}
+
+// program sets what to execute: the exact vector, or the login shell.
+func (h *Handler) program(spec *process.Spec, req *session.Request) error {
+	if req.Argv != nil {
+		spec.Args, spec.Path = req.Argv, req.Argv[0]
+		if req.Path != "" {
+			spec.Path = req.Path
+		}
+		return nil
+	}
+	shell := h.account.shell
+	if info, err := os.Stat(shell); err != nil || info.IsDir() {
+		return &session.Refusal{Code: proto.CodeNoShell, Message: fmt.Sprintf("the login shell %q does not exist", shell)}
+	}
+	spec.Path = shell
+	spec.Args = []string{"-" + filepath.Base(shell)}
+	if req.IsLine {
+		spec.Args = []string{filepath.Base(shell), "-c", req.Line}
+	}
+	return nil
+}
+
+// dir is the working directory: the home directory, or one relative to it. A
+// home that is not there does not keep anybody out.
+func (h *Handler) dir(asked string) string {
+	home := h.account.home
+	switch {
+	case filepath.IsAbs(asked):
+		return asked
+	case asked != "":
+		return filepath.Join(home, asked)
+	}
+	if info, err := os.Stat(home); err != nil || !info.IsDir() {
+		return "/"
+	}
+	return home
+}
+
+// refusal turns an error of a start into a refusal.
+func refusal(err error) error {
+	start, ok := errors.AsType[*process.StartError](err)
+	if !ok {
+		return err
+	}
+	code := proto.Code(start.Code)
+	if !code.Known() {
+		code = proto.CodeStartFailed
+	}
+	return &session.Refusal{Code: code, Message: start.Err.Error()}
+}
+
+// running is a process in the shape of the session package.
+type running struct {
+	*process.Process
+	dropped []string
+}
+
+func (r *running) DroppedEnv() []string { return r.dropped }
+
+func (r *running) Stdin() io.WriteCloser {
+	if w := r.Process.Stdin(); w != nil {
+		return w
+	}
+	return nil
+}
+
+func (r *running) Stdout() session.Output { return output(r.Process.Stdout()) }
+func (r *running) Stderr() session.Output { return output(r.Process.Stderr()) }
+
+// output keeps an absent output nil as an interface.
+func output(o process.Output) session.Output {
+	if o == nil {
+		return nil
+	}
+	return o
+}
+
+func (r *running) Signal(name string, to session.Target) error {
+	targets := map[session.Target]process.Target{
+		session.ToProcess: process.ToProcess, session.ToGroup: process.ToGroup, session.ToTree: process.ToTree,
+	}
+	return r.Process.Signal(name, targets[to])
+}
+
+func (r *running) Wait() (session.Exit, error) {
+	state, err := r.Process.Wait()
+	exit := session.Exit{
+		Code: max(state.Code, 0), Core: state.Core,
+		UserTime: state.UserTime, SystemTime: state.SystemTime, MaxRSS: state.MaxRSS,
+		Started: state.Started, Ended: state.Ended,
+	}
+	if state.Signal != 0 {
+		exit.Signal = &proto.SignalInfo{Number: uint64(state.Signal), Name: state.SignalName}
+	}
+	return exit, err
+}
+
+var _ session.Process = (*running)(nil)
