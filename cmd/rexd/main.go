@@ -1,0 +1,21 @@
+//go:build linux || darwin || freebsd
+
+// Rexd is the daemon that runs commands for rex. See rexd --help.
+package main
+
+import (
+	"os"
+
+	"github.com/rexec/rex/internal/daemon"
+)
+
+func main() {
+	os.Exit(daemon.Main(daemon.Env{
+		Args:   os.Args[1:],
+		Stdin:  os.Stdin,
+		Stdout: os.Stdout,
+		Stderr: os.Stderr,
+		Getenv: os.Getenv,
+		Self:   []string{"/proc/self/exe"},
+	}))
+}

@@ -1,0 +1,218 @@
+//go:build linux || darwin || freebsd
+
+package daemon
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"github.com/pelletier/go-toml/v2"
+
+	"github.com/rexec/rex/proto"
+)
+
+const (
+	// maxConfig bounds the file of the configuration, in bytes.
+	maxConfig = 1 << 20
+	// defaultDrain is how long a shutdown waits for running commands.
+	defaultDrain = 30 * time.Second
+)
+
+// settings is what rexd does, from the configuration and the flags.
+type settings struct {
+	file        string   // that was read; empty if there was none
+	listen      []string // paths of sockets
+	maxCommands int      // of one session at once
+	drain       time.Duration
+	level       slog.Level
+	levelSet    bool   // by the file or a flag
+	tree        string // how processes are held; empty chooses
+}
+
+// A file is the configuration as it is written.
+type file struct {
+	Listen      []string `toml:"listen"`
+	MaxCommands *int64   `toml:"max_commands"`
+	Drain       *string  `toml:"drain"`
+	LogLevel    *string  `toml:"log_level"`
+	Tree        *string  `toml:"tree"`
+}
+
+// wanted says what kind of value each key takes.
+func wanted(key string) string {
+	switch key {
+	case "listen":
+		return `an array of strings, such as ["unix:/run/rex/rexd.sock"]`
+	case "max_commands":
+		return "an integer"
+	case "drain":
+		return `a string, such as "30s"`
+	}
+	return "a string"
+}
+
+// loadSettings reads the file that the flags name, or the default one if it is
+// there, and puts the flags on top. withDefault says whether the default file
+// counts. Its errors are usage errors.
+func loadSettings(f *flags, getenv func(string) string, withDefault bool) (*settings, error) {
+	s := &settings{maxCommands: proto.MaxCommands, drain: defaultDrain}
+	name := f.config
+	if name == "" && withDefault {
+		name = defaultFile(os.Geteuid(), getenv)
+	}
+	if name != "" {
+		switch doc, err := readConfig(name); {
+		case errors.Is(err, fs.ErrNotExist) && f.config == "":
+		case err != nil:
+			return nil, usageErrorf("", "cannot read the configuration: %w", err)
+		default:
+			if err := s.apply(name, doc); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return s, s.override(f)
+}
+
+// defaultFile is where the configuration of uid is; empty if it has no home.
+func defaultFile(uid int, getenv func(string) string) string {
+	if uid == 0 {
+		return "/etc/rex/rexd.toml"
+	}
+	home := getenv("HOME")
+	if !filepath.IsAbs(home) {
+		return ""
+	}
+	return filepath.Join(home, ".config/rex/rexd.toml")
+}
+
+func readConfig(name string) ([]byte, error) {
+	f, err := os.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	doc, err := io.ReadAll(io.LimitReader(f, maxConfig+1))
+	if err == nil && len(doc) > maxConfig {
+		err = &fs.PathError{Op: "read", Path: name, Err: fmt.Errorf("more than %d bytes", maxConfig)}
+	}
+	return doc, err
+}
+
+// apply takes the settings from the text of a file.
+func (s *settings) apply(name string, doc []byte) error {
+	var f file
+	if err := toml.NewDecoder(bytes.NewReader(doc)).DisallowUnknownFields().Decode(&f); err != nil {
+		return decodeError(name, err)
+	}
+	s.file = name
+	for _, set := range []struct {
+		key string
+		set func() error
+	}{
+		{"listen", func() error { return s.setListen(f.Listen) }},
+		{"max_commands", func() error { return s.setMaxCommands(f.MaxCommands) }},
+		{"drain", func() error { return s.setDrain(f.Drain) }},
+		{"log_level", func() error { return s.setLevel(f.LogLevel) }},
+		{"tree", func() error { return s.setTree(f.Tree) }},
+	} {
+		if err := set.set(); err != nil {
+			return valueError(name, doc, set.key, err)
+		}
+	}
+	return nil
+}
+
+// override puts the flags on top of the file.
+func (s *settings) override(f *flags) error {
+	if f.level != nil {
+		s.level, s.levelSet = *f.level, true
+	}
+	if len(f.listen) == 0 {
+		return nil
+	}
+	if err := s.setListen(f.listen); err != nil {
+		return usageErrorf(hintAddress, "--listen: %w", err)
+	}
+	return nil
+}
+
+func (s *settings) setListen(addrs []string) error {
+	var paths []string
+	for _, addr := range addrs {
+		path, err := parseAddress(addr)
+		if err != nil {
+			return err
+		}
+		if slices.Contains(paths, path) {
+			return fmt.Errorf("%q is named twice", addr)
+		}
+		paths = append(paths, path)
+	}
+	s.listen = paths
+	return nil
+}
+
+func (s *settings) setMaxCommands(n *int64) error {
+	if n == nil {
+		return nil
+	}
+	if *n < 1 || *n > proto.MaxCommands {
+		return fmt.Errorf("%d is not between 1 and %d", *n, proto.MaxCommands)
+	}
+	s.maxCommands = int(*n)
+	return nil
+}
+
+func (s *settings) setDrain(v *string) error {
+	if v == nil {
+		return nil
+	}
+	d, err := time.ParseDuration(*v)
+	switch {
+	case err != nil:
+		return fmt.Errorf(`%q is not a duration, such as "30s" or "1m30s"`, *v)
+	case d < 0:
+		return fmt.Errorf("%q is negative", *v)
+	}
+	s.drain = d
+	return nil
+}
+
+func (s *settings) setLevel(v *string) error {
+	if v == nil {
+		return nil
+	}
+	level, err := parseLevel(*v)
+	s.level, s.levelSet = level, true
+	return err
+}
+
+func (s *settings) setTree(v *string) error {
+	switch {
+	case v == nil, *v == "auto":
+		s.tree = ""
+	case slices.Contains([]string{"cgroup", "keeper", "group"}, *v):
+		s.tree = *v
+	default:
+		return fmt.Errorf("%q is not auto, cgroup, keeper or group", *v)
+	}
+	return nil
+}
+
+func parseLevel(v string) (slog.Level, error) {
+	levels := map[string]slog.Level{"debug": slog.LevelDebug, "info": slog.LevelInfo, "warn": slog.LevelWarn, "error": slog.LevelError}
+	level, ok := levels[v]
+	if !ok {
+		return 0, fmt.Errorf("%q is not debug, info, warn or error", v)
+	}
+	return level, nil
+}

@@ -1,0 +1,74 @@
+//go:build linux || darwin || freebsd
+
+package daemon
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/rexec/rex/internal/transport"
+)
+
+// A usageError is a mistake in the flags or the configuration.
+type usageError struct {
+	err  error
+	hint string // what to type instead; may be empty
+}
+
+func (e *usageError) Error() string { return e.err.Error() }
+func (e *usageError) Unwrap() error { return e.err }
+
+func usageErrorf(hint, format string, args ...any) error {
+	return &usageError{err: fmt.Errorf(format, args...), hint: hint}
+}
+
+// checkError is what --check found, which is its result and not a failure of
+// its own.
+type checkError struct{ found []error }
+
+func (e *checkError) Error() string   { return errors.Join(e.found...).Error() }
+func (e *checkError) Unwrap() []error { return e.found }
+
+// exitCode is the status that stands for err.
+func exitCode(err error) int {
+	if _, ok := errors.AsType[*checkError](err); ok {
+		return exitError
+	}
+	if _, ok := errors.AsType[*usageError](err); ok {
+		return exitUsage
+	}
+	return exitError
+}
+
+// report tells people about err and what to do about it.
+func report(w io.Writer, err error) {
+	if e, ok := errors.AsType[*checkError](err); ok {
+		for _, found := range e.found {
+			report(w, found)
+		}
+		return
+	}
+	fmt.Fprintf(w, "rexd: error: %s\n", escapeIf(strings.TrimRight(err.Error(), "\n"), unsafeOnTerminal))
+	if hint := hintFor(err); hint != "" {
+		fmt.Fprintf(w, "rexd: hint: %s\n", hint)
+	}
+}
+
+// hintFor is what to type, empty if nobody knows.
+func hintFor(err error) string {
+	if e, ok := errors.AsType[*usageError](err); ok && e.hint != "" {
+		return e.hint
+	}
+	if e, ok := errors.AsType[*transport.InUseError](err); ok {
+		if e.PID > 0 {
+			return fmt.Sprintf("stop the other daemon (kill %d), or choose another path", e.PID)
+		}
+		return "stop what listens there, or choose another path"
+	}
+	if _, ok := errors.AsType[*transport.UnsafePathError](err); ok {
+		return "choose an unused path in a directory that nobody else can write to, such as /run/rex (root) or $XDG_RUNTIME_DIR"
+	}
+	return ""
+}

@@ -1,0 +1,102 @@
+//go:build linux || darwin || freebsd
+
+package daemon
+
+import (
+	"strings"
+	"testing"
+)
+
+func TestUsageErrors(t *testing.T) {
+	for _, tt := range []struct {
+		args string
+		want string // part of the message
+		hint string
+	}{
+		{"--foo", "unknown flag --foo", "--help"},
+		{"-foo=1", "unknown flag --foo", "--help"},
+		{"--host-key k", "unknown flag --host-key", "--help"},
+		{"--listen", "flag needs an argument: --listen", "--help"},
+		{"--config=", "empty name of a file", "--help"},
+		{"--log-level loud", `"loud" is not debug, info, warn or error`, "--help"},
+		{"--check=7", "invalid boolean value \"7\" for --check", "--help"},
+		{"extra", `unexpected argument "extra"`, "--help"},
+		{"session extra", `unexpected argument "session"`, "--help"},
+		{"--check version extra", `unexpected argument "version"`, "--help"},
+		{"--stdio --check", "do not go together", "rexd --check"},
+		{"--stdio --listen unix:/run/s", "do not go together", "rexd --stdio"},
+		{"", "no address to listen on", "--listen unix:/run/rex/rexd.sock"},
+		{"--listen 127.0.0.1:7390", "Unix sockets only", "unix:/path"},
+		{"--listen :7390", "Unix sockets only", "unix:/path"},
+		{"--listen [::1]:0", "Unix sockets only", "unix:/path"},
+		{"--listen /run/rexd.sock", "lacks its scheme: unix:/run/rexd.sock", "unix:/path"},
+		{"--listen unix:rexd.sock", "absolute path", "unix:/path"},
+		{"--listen unix:@abstract", "absolute path", "unix:/path"},
+		{"--listen unix:", "absolute path", "unix:/path"},
+		{"--listen unix:/a --listen unix:/a", "named twice", "unix:/path"},
+		{"--listen host", `"host" is not an address`, "unix:/path"},
+		{"--config /nonexistent/rexd.toml", "cannot read the configuration: open /nonexistent/rexd.toml: no such file", ""},
+		{"--config /", "cannot read the configuration", ""},
+	} {
+		t.Run(tt.args, func(t *testing.T) {
+			t.Parallel()
+			got := runToEnd(t, command(t, strings.Fields(tt.args)...))
+			if got.code != exitUsage || got.stdout != "" {
+				t.Errorf("exit %d, %q", got.code, got.stdout)
+			}
+			message, hint, _ := strings.Cut(got.stderr, "rexd: hint: ")
+			if !strings.HasPrefix(message, "rexd: error: ") || !strings.Contains(message, tt.want) {
+				t.Errorf("stderr %q, want %q", got.stderr, tt.want)
+			}
+			if !strings.Contains(hint, tt.hint) || hint != "" && tt.hint == "" {
+				t.Errorf("hint %q, want %q", hint, tt.hint)
+			}
+		})
+	}
+}
+
+func TestHelpAndVersion(t *testing.T) {
+	for args, want := range map[string]string{
+		"--help":       "usage:\n",
+		"-h":           "usage:\n",
+		"help":         "usage:\n",
+		"--version":    "rexd ",
+		"version":      "rexd ",
+		"--foo --help": "",
+	} {
+		got := runToEnd(t, command(t, strings.Fields(args)...))
+		if want == "" {
+			if got.code != exitUsage {
+				t.Errorf("%s: exit %d", args, got.code)
+			}
+			continue
+		}
+		if got.code != exitOK || !strings.HasPrefix(got.stdout, want) || got.stderr != "" {
+			t.Errorf("%s: %+v", args, got)
+		}
+	}
+}
+
+// TestUsageNamesFlags keeps the help and the flags together.
+func TestUsageNamesFlags(t *testing.T) {
+	for _, name := range []string{"config", "listen", "log-level", "check", "stdio", "version", "help"} {
+		if (&flags{}).set().Lookup(name) == nil || !strings.Contains(usage, "\n  --"+name+" ") {
+			t.Errorf("--%s is not in both", name)
+		}
+	}
+}
+
+func FuzzAddress(f *testing.F) {
+	for _, s := range []string{"unix:/a", "unix:a", "unix:", ":1", "/a", "", "unix:/a\x00b", "unix:unix:/a"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, addr string) {
+		path, err := parseAddress(addr)
+		if err == nil && (!strings.HasPrefix(path, "/") || "unix:"+path != addr) {
+			t.Fatalf("%q became %q", addr, path)
+		}
+		if err != nil && path != "" {
+			t.Fatalf("%q: %q and %v", addr, path, err)
+		}
+	})
+}

@@ -1,0 +1,59 @@
+//go:build linux || darwin || freebsd
+
+package daemon
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"net"
+	"testing"
+)
+
+// TestServiceAfterShutdown closes what still comes.
+func TestServiceAfterShutdown(t *testing.T) {
+	s := newService(nil, slog.New(slog.DiscardHandler), 1)
+	s.renew(2)
+	if err := s.shutdown(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	a, b := net.Pipe()
+	s.take(a)
+	if _, err := b.Read(make([]byte, 1)); err != io.EOF {
+		t.Errorf("the connection is open: %v", err)
+	}
+}
+
+func TestServiceShutdownInTime(t *testing.T) {
+	s := newService(nil, slog.New(slog.DiscardHandler), 1)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := s.shutdown(ctx); !errors.Is(err, context.Canceled) {
+		t.Errorf("error %v", err)
+	}
+	s.close()
+}
+
+func TestInlet(t *testing.T) {
+	i := newInlet()
+	a, b := net.Pipe()
+	defer a.Close()
+	defer b.Close()
+	put := make(chan bool)
+	go func() { put <- i.put(a) }()
+	if got, err := i.Accept(); got != a || err != nil {
+		t.Errorf("%v, %v", got, err)
+	}
+	if !<-put {
+		t.Error("not put")
+	}
+	i.Close()
+	i.Close()
+	if _, err := i.Accept(); err != io.EOF {
+		t.Errorf("Accept: %v", err)
+	}
+	if i.put(b) {
+		t.Error("put into a closed inlet")
+	}
+}
