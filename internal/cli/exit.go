@@ -1,0 +1,268 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+	"syscall"
+
+	"github.com/rexec/rex/proto"
+	"github.com/rexec/rex/session"
+)
+
+// The exit status is the command's own, 0 to 255, and otherwise:
+//
+//	128+n  signal n ended the command, by the number it has at the server
+//	124    --timeout ended it
+//	126    the daemon found it but cannot execute it
+//	127    the daemon did not find it
+//	255    rex itself failed; it said why, and --status-file tells it from a
+//	       command's own 255
+const (
+	statusTimeout = 124
+	statusSignal  = 128
+)
+
+// An outcome is how a run of rex ends.
+type outcome struct {
+	status  int
+	record  *session.Record // the command's end record, if it came
+	failure *failure        // rex's own, nil if there is none
+	raise   os.Signal       // end by this signal, so that the caller's shell sees it; nil is to exit
+}
+
+func failed(f *failure) outcome { return outcome{status: f.status, failure: f} }
+
+// commandOutcome is the outcome of a command of which everything arrived.
+func commandOutcome(state *session.ProcessState) outcome {
+	record := state.Record()
+	out := outcome{status: int(record.Code), record: &record}
+	switch {
+	case record.How == proto.HowTimeout:
+		out.status = statusTimeout
+	case record.How == proto.HowLost:
+		out.status = statusOwn
+		out.failure = fail(howLost, "the daemon lost sight of the command, its end is unknown").
+			withHint("look for process %d at the host", state.Pid())
+	case record.Signal != nil:
+		out.status = statusSignal + int(record.Signal.Number)
+	}
+	return out
+}
+
+// judge turns what Start or Wait returned into an outcome. The command's
+// status counts only when everything arrived; ErrWaitDelay is the daemon's
+// --drain having run out, which the status survives.
+func (r *runner) judge(err error) outcome {
+	if lost := r.out.failure(); lost != nil {
+		return r.unwritten(lost)
+	}
+	if r.cmd.ProcessState != nil && complete(err) {
+		out := commandOutcome(r.cmd.ProcessState)
+		r.remark(out.record)
+		return out
+	}
+	out := failed(r.explain(err))
+	out.record = r.record()
+	return out
+}
+
+// record is the daemon's, nil if it did not come.
+func (r *runner) record() *session.Record {
+	if r.cmd == nil || r.cmd.ProcessState == nil {
+		return nil
+	}
+	record := r.cmd.ProcessState.Record()
+	return &record
+}
+
+// unwritten is the outcome when output could not be put where the user wanted
+// it: never the command's own status.
+func (r *runner) unwritten(err error) outcome {
+	f := fail("", "%s", plain(err))
+	f.hint = "the command's output is incomplete; look for space and permission there: df -h . && ls -ld ."
+	out := failed(f)
+	out.record = r.record()
+	return out
+}
+
+// remark warns about what the status does not tell.
+func (r *runner) remark(record *session.Record) {
+	switch {
+	case record.How == proto.HowTimeout:
+		r.ui.warnf("the command was ended after --timeout %v", r.inv.timeout)
+	case record.How == proto.HowKilled:
+		r.ui.warnf("the daemon ended the command")
+	}
+	if record.Output == proto.OutputAbandoned {
+		r.ui.warnf("something that the command left behind still holds its output; --drain gave it up")
+	}
+	r.ui.debugf("%s, code %d, stdin %d, stdout %d, stderr %d bytes", record.How, record.Code,
+		record.StdinBytes, record.StdoutBytes, record.StderrBytes)
+}
+
+// complete reports whether err says nothing worse than what the record says.
+// That an output's reader was gone is between it and the command.
+func complete(err error) bool {
+	if errors.Is(err, session.ErrTruncated) || errors.Is(err, session.ErrConnLost) {
+		return false
+	}
+	_, ended := errors.AsType[*session.ExitError](err)
+	return err == nil || ended || errors.Is(err, session.ErrWaitDelay) || isBrokenPipe(err)
+}
+
+// explain says why there is no status, and what to do.
+func (r *runner) explain(err error) *failure {
+	if refused, ok := errors.AsType[*session.Error](err); ok {
+		return r.explainRefusal(refused)
+	}
+	if missing, ok := errors.AsType[*session.ExitMissingError](err); ok {
+		return r.explainLoss(missing)
+	}
+	switch {
+	case errors.Is(err, session.ErrTruncated):
+		return fail(howLost, "%s", plain(err)).withHint("run it again: what arrived is not all there was")
+	case errors.Is(err, session.ErrConnLost):
+		return r.explainNoStart(err)
+	case errors.Is(err, errConnectTimeout):
+		return fail(howLost, "no answer from %s within %v", r.inv.target.text, r.inv.connectTimeout.value).
+			withHint("rex -o ConnectTimeout=%d %s", 4*max(1, int(r.inv.connectTimeout.value.Seconds())), r.again())
+	}
+	return fail(howLost, "%s", plain(err)).withHint("rex -v %s", r.again())
+}
+
+// explainNoStart says why there was no connection any more when the command
+// was to be started.
+func (r *runner) explainNoStart(err error) *failure {
+	f := fail(howLogin, "%s: the command was not started", plain(err)).withHint("rex -v %s", r.again())
+	if why := r.whyLost(err); why != "" {
+		f.msg = "connection lost, " + why + ": the command was not started"
+	}
+	if r.link.hint != "" {
+		f.hint = r.link.hint
+	}
+	return f
+}
+
+// explainLoss says what is known of a command whose end record did not come.
+func (r *runner) explainLoss(missing *session.ExitMissingError) *failure {
+	f := fail(howLost, "%s", plain(missing))
+	if why := r.whyLost(missing); why != "" {
+		f.msg = "connection lost, " + why + ": " + known(missing)
+	}
+	switch {
+	case r.link.hint != "" && !missing.Started:
+		f.hint = r.link.hint
+	case r.inv.orphan == session.OrphanKeep && missing.Started:
+		f.hint = r.fate()
+	default:
+		f.withHint("rex -v %s", r.again())
+	}
+	return f
+}
+
+// whyLost says that the program behind a connection that was lost has ended.
+func (r *runner) whyLost(err error) string {
+	if !errors.Is(err, session.ErrConnLost) {
+		return ""
+	}
+	return r.link.whyEnded()
+}
+
+// known is what is known of the command.
+func known(missing *session.ExitMissingError) string {
+	switch e := missing.Exited; {
+	case e != nil && e.Signal != nil:
+		return fmt.Sprintf("the command was killed by signal %s, but its end record is missing", e.Signal.Name)
+	case e != nil:
+		return fmt.Sprintf("the command exited with status %d, but its end record is missing", e.Code)
+	case missing.Started:
+		return "the command was running, its end is unknown"
+	}
+	return "it is unknown whether the command was started"
+}
+
+// explainRefusal says why the daemon did not start the command. Its message is
+// the peer's, and is escaped where it is shown.
+func (r *runner) explainRefusal(refused *session.Error) *failure {
+	f := fail(howRefused, "%v", refused.Code)
+	switch {
+	case refused.Message != "" && refused.Message != f.msg:
+		f.msg += ": " + refused.Message
+	case refused.Name != "":
+		f.msg += ": " + strconv.Quote(refused.Name)
+	}
+	f.status = refused.Code.ExitStatus()
+	f.hint = r.refusalHint(refused.Code)
+	return f
+}
+
+// refusalHint is what to type after a refusal.
+func (r *runner) refusalHint(code proto.Code) string {
+	host, name := shellQuote(r.inv.target.text), ""
+	if len(r.inv.words) > 0 {
+		name = shellQuote(r.inv.words[0])
+	}
+	switch code {
+	case proto.CodeNotFound:
+		return fmt.Sprintf("rex exec starts programs without a shell; to look for it: rex %s command -v %s", host, name)
+	case proto.CodeNotExecutable, proto.CodeIsDirectory:
+		return fmt.Sprintf("rex %s ls -ld %s", host, name)
+	case proto.CodeTooBig:
+		return fmt.Sprintf("send data on stdin, not as arguments: rex %s command <file", host)
+	case proto.CodeNoDirectory:
+		return fmt.Sprintf("--dir is relative to the home directory: rex %s ls -ld %s", host, shellQuote(r.inv.dir))
+	case proto.CodeBusy:
+		return "too many commands run on this session; try again later: rex " + r.again()
+	case proto.CodeShuttingDown, proto.CodeStartTimeout:
+		return "try again: rex " + r.again()
+	case proto.CodeNoShell, proto.CodeUnknownUser:
+		return fmt.Sprintf("look at the account: getent passwd %s", shellQuote(r.inv.user.value))
+	case proto.CodeNoHandler:
+		return "this daemon runs no commands; see rexd --check at the host"
+	default:
+		return "the daemon's log says more: rex -v " + r.again()
+	}
+}
+
+// again is the host and the command, to be typed once more.
+func (r *runner) again() string {
+	words := append([]string{r.inv.target.text}, r.inv.words...)
+	if len(words) > 4 {
+		words = append(words[:4:4], "...")
+	}
+	for i, word := range words {
+		words[i] = shellQuote(word)
+	}
+	return strings.Join(words, " ")
+}
+
+// plain is an error's text without the names of packages in front.
+func plain(err error) string {
+	text := err.Error()
+	for _, name := range []string{"session: ", "transport: ", "mux: ", "proto: "} {
+		text = strings.ReplaceAll(text, name, "")
+	}
+	return text
+}
+
+// signalStatus is the status of rex when it ends by a signal of its own.
+func signalStatus(sig os.Signal) int {
+	if number, ok := sig.(syscall.Signal); ok {
+		return statusSignal + int(number)
+	}
+	return statusOwn
+}
+
+// shellQuote makes a word that a shell reads as it is.
+func shellQuote(word string) string {
+	safe := func(r rune) bool {
+		return r == '_' || '0' <= r && r <= '9' || 'a' <= r|0x20 && r|0x20 <= 'z' || strings.ContainsRune("@%+=:,./-~[]", r)
+	}
+	if word != "" && !strings.ContainsFunc(word, func(r rune) bool { return !safe(r) }) {
+		return word
+	}
+	return "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
+}
