@@ -1,0 +1,177 @@
+//go:build unix
+
+package integration
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/rexec/rex/session"
+)
+
+// TestExitStatuses: all of them, verbatim.
+func TestExitStatuses(t *testing.T) {
+	d := startDaemon(t)
+	var wg sync.WaitGroup
+	gate := make(chan struct{}, 4)
+	for want := range 256 {
+		wg.Go(func() {
+			gate <- struct{}{}
+			defer func() { <-gate }()
+			if got := rex(t, "", d.addr, fmt.Sprintf("exit %d", want)); got.code != want {
+				t.Errorf("exit %d: status %d, stderr %q", want, got.code, got.stderr)
+			}
+		})
+	}
+	wg.Wait()
+}
+
+// TestKilledBySignal: 128+n, and the record says which.
+func TestKilledBySignal(t *testing.T) {
+	overTransports(t, func(t *testing.T, host string) {
+		for name, number := range map[string]int{"HUP": 1, "INT": 2, "TERM": 15, "KILL": 9, "SEGV": 11} {
+			file := filepath.Join(t.TempDir(), "status")
+			got := rex(t, "", append([]string{"--status-file", file}, to(host, "kill -"+name+" $$")...)...)
+			if got.code != 128+number {
+				t.Errorf("%s: status %d, stderr %q", name, got.code, got.stderr)
+			}
+			var record struct {
+				How    string
+				Signal struct {
+					Name   string
+					Number int
+				}
+			}
+			text, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := json.Unmarshal(text, &record); err != nil {
+				t.Fatalf("%v: %s", err, text)
+			}
+			if record.How != "signaled" || record.Signal.Name != name || record.Signal.Number != number {
+				t.Errorf("%s: record %s", name, text)
+			}
+		}
+	})
+}
+
+// TestNotStarted: the statuses that shells use.
+func TestNotStarted(t *testing.T) {
+	overTransports(t, func(t *testing.T, host string) {
+		plain := filepath.Join(t.TempDir(), "plain")
+		if err := os.WriteFile(plain, []byte("x"), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		for _, c := range []struct {
+			args []string
+			code int
+		}{
+			{to(host, "no-such-command-here"), 127},
+			{to(host, plain), 126},
+		} {
+			if got := rex(t, "", c.args...); got.code != c.code {
+				t.Errorf("%q: %+v, want status %d", c.args, got, c.code)
+			}
+		}
+		if strings.HasPrefix(host, "-") {
+			return
+		}
+		for program, code := range map[string]int{"no-such-command-here": 127, plain: 126, "/": 126} {
+			if got := rex(t, "", "exec", host, program); got.code != code || !strings.HasPrefix(got.stderr, "rex: error: ") {
+				t.Errorf("exec %q: %+v, want status %d", program, got, code)
+			}
+		}
+	})
+}
+
+// TestDaemonKilled: a daemon that dies is 255 with a reason, never 0.
+func TestDaemonKilled(t *testing.T) {
+	d := startDaemon(t)
+	cmd := rexCommand(t, d.addr, "echo started; exec sleep 60")
+	stdout, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var stderr strings.Builder
+	cmd.Stderr = &stderr
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	line := make([]byte, len("started\n"))
+	if _, err := stdout.Read(line); err != nil {
+		t.Fatal(err)
+	}
+	if err := d.cmd.Process.Signal(syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	code := exitCode(t, cmd.Wait())
+	if code != 255 || !strings.Contains(stderr.String(), "rex: error: ") {
+		t.Fatalf("status %d, stderr %q", code, stderr.String())
+	}
+	// The next daemon, or the keeper, ends what was left.
+	_ = startDaemon(t)
+}
+
+// TestExactArguments: what is sent is what the command gets.
+func TestExactArguments(t *testing.T) {
+	high := make([]byte, 0, 128)
+	for b := 0x80; b <= 0xff; b++ {
+		high = append(high, byte(b))
+	}
+	many := make([]string, 1900)
+	for i := range many {
+		many[i] = strings.Repeat("x", 990) // 1.9 MB in all
+	}
+	overTransports(t, func(t *testing.T, host string) {
+		if strings.HasPrefix(host, "-") {
+			t.Skip("rex exec takes no -o here")
+		}
+		for _, args := range [][]string{
+			{""}, {"a\nb", `'"\$*`, " ", ""}, {string(high)}, {strings.Repeat("y", 131071)}, many,
+		} {
+			got := rex(t, "", append([]string{"exec", host, "printf", "%s\\0"}, args...)...)
+			if want := strings.Join(args, "\x00") + "\x00"; got.stdout != want || got.code != 0 {
+				t.Errorf("%d arguments: status %d, %d bytes, want %d; stderr %q", len(args), got.code, len(got.stdout), len(want), got.stderr)
+			}
+		}
+	})
+}
+
+// TestManyArguments: 100,000 of them, by the library.
+func TestManyArguments(t *testing.T) {
+	d := startDaemon(t)
+	client, err := session.Dial(t.Context(), d.addr, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	args := make([]string, 100000)
+	for i := range args {
+		args[i] = fmt.Sprint(i)
+	}
+	out, err := client.Command("printf", append([]string{`%s\0`}, args...)...).Output()
+	if err != nil || string(out) != strings.Join(args, "\x00")+"\x00" {
+		t.Fatalf("%d bytes, %v", len(out), err)
+	}
+}
+
+// TestTimeout: rexd ends the tree and rex says 124.
+func TestTimeout(t *testing.T) {
+	needsProc(t)
+	overTransports(t, func(t *testing.T, host string) {
+		marker := fmt.Sprintf("86400.%d", time.Now().UnixNano())
+		got := rex(t, "", append([]string{"--timeout", "0.3s"}, to(host, "sleep "+marker+" & sleep "+marker)...)...)
+		if got.code != 124 {
+			t.Errorf("%+v", got)
+		}
+		until(t, 10*time.Second, "nothing is left", func() bool { return len(alive(marker)) == 0 })
+	})
+}
