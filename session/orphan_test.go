@@ -16,6 +16,7 @@ import (
 	"github.com/rexec/rex/mux/muxtest"
 	"github.com/rexec/rex/proto"
 	"github.com/rexec/rex/session"
+	"github.com/rexec/rex/session/execd"
 )
 
 // What becomes of commands when their client goes.
@@ -83,7 +84,7 @@ func TestOrphansAreKilled(t *testing.T) {
 // A command that cleans up after itself is given the time to do so.
 func TestOrphansAreAskedFirst(t *testing.T) {
 	eachWay(t, func(t *testing.T, mode string, leave func(l *link, cmd *session.Cmd)) {
-		link := connect(t, &session.Server{Handler: newHandler(t, mode)})
+		link := connect(t, &session.Server{Handler: handlerWith(t, execd.Options{Mode: mode, Grace: patience})})
 		file := t.TempDir() + "/cleaned"
 		cmd := link.sh(`trap 'echo hup >>"$1"' HUP; trap 'echo term >>"$1"; exit 0' TERM; echo ready; while :; do sleep 0.01; done`, file)
 		out, _ := cmd.StdoutPipe()
