@@ -70,13 +70,15 @@ func (s *supervision) run() {
 	over := make(chan struct{})
 	var serving sync.WaitGroup
 	serving.Go(func() { s.serveRequests(over) })
-	for !s.over() {
+	// What is waited for is taken before the look at what has ended: an end
+	// between the two must not be missed.
+	for outputs := s.outputEnd(); !s.over(); outputs = s.outputEnd() {
 		select {
 		case <-s.dooms:
 			s.condemn()
 		case exit := <-s.exits:
 			s.exited(exit)
-		case <-s.outputEnd():
+		case <-outputs:
 		case <-s.timeout:
 			s.timeout = nil
 			s.end(proto.HowTimeout)
