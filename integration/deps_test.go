@@ -32,6 +32,7 @@ var edges = map[string][]string{
 	"cmd/rexd":                         {"internal/daemon"},
 	"integration":                      nil,
 	"integration/bench":                {"session"},
+	"internal/auth":                    nil,
 	"internal/cli":                     {"internal/daemon", "internal/term", "internal/transport", "proto", "session"},
 	"internal/daemon":                  {"internal/transport", "proto", "session", "session/execd"},
 	"internal/process":                 {"internal/process/internal/cgroup", "internal/process/internal/procfs"},
@@ -60,6 +61,7 @@ var doors = map[string][]string{
 	"github.com/pelletier/go-toml":    {"internal/daemon"},
 	"github.com/spf13/cobra":          {"internal/cli"},
 	"github.com/spf13/pflag":          {"internal/cli"},
+	"golang.org/x/crypto":             {"internal/auth"},
 	"golang.org/x/sys":                {"internal/process", "internal/process/internal/cgroup", "internal/process/internal/procfs", "internal/term", "internal/transport", "session"},
 	"golang.org/x/term":               {"internal/term"},
 	"github.com/google/go-cmp":        nil, // tests only, as are the rest

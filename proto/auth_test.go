@@ -25,7 +25,8 @@ func mustAuth(t testing.TB, a *Auth) []byte {
 
 func TestAuthRoundTrip(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		want := &Auth{Mode: AuthPeer, User: rapid.StringMatching(`[a-zA-Z0-9_.@é][a-zA-Z0-9_.@é-]{0,100}`).Draw(t, "user"), Ext: genExt(t)}
+		want := &Auth{Mode: rapid.SampledFrom([]AuthMode{AuthKey, AuthNegotiate, AuthPeer}).Draw(t, "mode"), User: rapid.StringMatching(`[a-zA-Z0-9_.@é][a-zA-Z0-9_.@é-]{0,100}`).Draw(t, "user"), Ext: genExt(t)}
+		genKeys(t, want)
 		frame, err := want.Append([]byte("before"))
 		if err != nil {
 			t.Fatal(err)
@@ -62,6 +63,45 @@ func TestAuthResultRoundTrip(t *testing.T) {
 		}
 		if diff := cmp.Diff(want, got); diff != "" {
 			t.Fatal(diff)
+		}
+	})
+}
+
+// genKeys gives a frame what its mode demands.
+func genKeys(t *rapid.T, a *Auth) {
+	most := map[AuthMode]int{AuthKey: 1, AuthNegotiate: MaxKeys}[a.Mode]
+	if most == 0 {
+		return
+	}
+	a.Keys = rapid.SliceOfN(rapid.SliceOfN(rapid.Byte(), 1, 600), 1, most).Draw(t, "keys")
+	if a.Mode == AuthKey {
+		a.Signature = rapid.SliceOfN(rapid.Byte(), 1, MaxSignature).Draw(t, "signature")
+	}
+}
+
+func TestResumeRoundTrip(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		wish := ResumeWish{Window: rapid.Uint32().Draw(t, "window"), Ring: rapid.Uint32().Draw(t, "ring")}
+		ext := wish.Append(nil)
+		if got, err := ParseResumeWish(append(ext, "of tomorrow"...)); err != nil || got != wish {
+			t.Fatalf("%+v, %v", got, err)
+		}
+		grant := &ResumeGrant{Window: wish.Ring, Ring: wish.Window}
+		copy(grant.ID[:], rapid.SliceOfN(rapid.Byte(), 16, 16).Draw(t, "id"))
+		copy(grant.Secret[:], rapid.SliceOfN(rapid.Byte(), 32, 32).Draw(t, "secret"))
+		long := grant.Append(nil)
+		if got, err := ParseResumeGrant(append(long, 1)); err != nil || *got != *grant {
+			t.Fatalf("%+v, %v", got, err)
+		}
+		for n := range ext {
+			if _, err := ParseResumeWish(ext[:n]); err == nil {
+				t.Fatalf("a wish of %d bytes", n)
+			}
+		}
+		for n := range long {
+			if _, err := ParseResumeGrant(long[:n]); err == nil {
+				t.Fatalf("a grant of %d bytes", n)
+			}
 		}
 	})
 }
@@ -167,7 +207,16 @@ func TestParseAuthBounds(t *testing.T) {
 
 func TestAuthAppendRefuses(t *testing.T) {
 	for name, a := range map[string]*Auth{
-		"mode 1":    {Mode: AuthKey, User: "alice"},
+		"mode 3":    {Mode: AuthX509, User: "alice"},
+		"mode 6":    {Mode: AuthDescriptors, User: "alice"},
+		"no key":    {Mode: AuthKey, User: "alice", Signature: []byte("s")},
+		"unsigned":  {Mode: AuthKey, User: "alice", Keys: [][]byte{[]byte("k")}},
+		"signed":    {Mode: AuthNegotiate, User: "alice", Keys: [][]byte{[]byte("k")}, Signature: []byte("s")},
+		"no list":   {Mode: AuthNegotiate, User: "alice"},
+		"long list": {Mode: AuthNegotiate, User: "alice", Keys: slices.Repeat([][]byte{[]byte("k")}, MaxKeys+1)},
+		"big key":   {Mode: AuthNegotiate, User: "alice", Keys: [][]byte{make([]byte, MaxKeyBlob+1)}},
+		"big keys":  {Mode: AuthNegotiate, User: "alice", Keys: slices.Repeat([][]byte{make([]byte, MaxKeyBlob)}, 2)},
+		"peer key":  {Mode: AuthPeer, User: "alice", Keys: [][]byte{[]byte("k")}},
 		"mode 0":    {User: "alice"},
 		"user":      {Mode: AuthPeer, User: "-l"},
 		"too large": {Mode: AuthPeer, User: "alice", Ext: make([]byte, MaxAuth-11-5+1)},

@@ -13,6 +13,9 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 )
 
 var update = flag.Bool("update", false, "write the hex of the vectors that have a diagnostic notation")
@@ -33,10 +36,10 @@ var reasons = map[string][]string{
 	"tag":           {"tags are not used"},
 	"utf8":          {"not UTF-8"},
 	"missing":       {"is missing"},
-	"value":         {"is not between", "are not between", "unknown value", "unknown code", "bad character", "a signal", "index"},
+	"value":         {"is not between", "are not between", "unknown value", "unknown code", "bad character", "a signal", "index", "allowed are", "signature of"},
 	"oversized":     {"exceed", "allowed are", "are not between", "too long"},
 	"version":       {"another version"},
-	"mode":          {"not mode"},
+	"mode":          {"not speak mode"},
 	"user":          {"user name"},
 }
 
@@ -283,8 +286,25 @@ func testAuthVector(t *testing.T, v *vector) {
 		}
 		return
 	}
-	if a.Mode != AuthPeer || a.User != expandText(v.key(t, "user")) || !bytes.Equal(a.Ext, v.bytes(t, "ext")) {
-		t.Errorf("got %+v", a)
+	want := &Auth{Mode: AuthPeer, User: expandText(v.key(t, "user")), Ext: v.bytes(t, "ext")}
+	if mode, ok := v.keys["mode"]; ok {
+		n, _ := strconv.Atoi(mode)
+		want.Mode = AuthMode(n)
+	}
+	if list, ok := v.keys["keys"]; ok {
+		for word := range strings.SplitSeq(list, "|") {
+			key, err := expandHex(word)
+			if err != nil {
+				t.Fatal(err)
+			}
+			want.Keys = append(want.Keys, key)
+		}
+	}
+	if _, ok := v.keys["signature"]; ok {
+		want.Signature = v.bytes(t, "signature")
+	}
+	if diff := cmp.Diff(want, a, cmpopts.EquateEmpty()); diff != "" {
+		t.Error(diff)
 	}
 	if again, err := a.Append(nil); err != nil || !bytes.Equal(again, frame) {
 		t.Errorf("encoded again it is %x, %v", again, err)
