@@ -18,5 +18,7 @@
 // the connection when the peer breaks a rule, knows which FINs really came, and joins header and body of a frame
 // into one write.
 //
-// Nothing here detects a silent peer: the connection has to end itself when its peer is gone for good.
+// Nothing in a session detects a silent peer: the connection has to end itself when its peer is gone for good. Over a
+// network a Link is that connection. It carries the session's bytes in records on TLS, tells the end that the peer
+// wanted from one that befell it, and asks whether the peer is still there.
 package mux

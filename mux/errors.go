@@ -20,6 +20,9 @@ var (
 	// ErrClosed says that this end ended it: Session.Err after Close or Shutdown, Write after CloseWrite.
 	ErrClosed = errors.New("mux: closed")
 
+	// ErrSilent is the cause of a LinkLostError when the peer answered nothing for too long.
+	ErrSilent = errors.New("mux: nothing is heard from the peer")
+
 	errOnlyClient    = errors.New("mux: only the client opens streams")
 	errOnlyServer    = errors.New("mux: only the server takes streams")
 	errControlFirst  = errors.New("mux: the control stream is the session's first stream, and there is one")
@@ -44,6 +47,19 @@ func (e *LostError) Unwrap() error { return e.Cause }
 
 // Is makes a lost session look like a closed connection to code that knows only package net.
 func (e *LostError) Is(target error) bool { return target == net.ErrClosed }
+
+// LinkLostError says that the connection under a link ended or failed without CLOSE: whether the peer had more to say is
+// unknown. It never matches io.EOF.
+type LinkLostError struct {
+	// Cause is io.ErrUnexpectedEOF when the connection just ended, which is what a process that dies leaves behind;
+	// what LinkConfig.Watch returned; ErrSilent; or the connection's own error. It is never nil.
+	Cause error
+}
+
+func (e *LinkLostError) Error() string { return "mux: link lost: " + e.Cause.Error() }
+
+// Unwrap returns the Cause.
+func (e *LinkLostError) Unwrap() error { return e.Cause }
 
 // ViolationError says which rule the peer broke. The connection was ended because of it.
 type ViolationError struct {

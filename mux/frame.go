@@ -8,9 +8,9 @@ const (
 )
 
 // FrameSize is how many bytes of data one frame carries at most. A Write of this many bytes, or of a multiple, is the
-// fastest: with its header a frame fills four TLS records exactly. What another stream has to say waits for at most
-// one frame of each stream before it.
-const FrameSize = 4*16384 - headerSize
+// fastest: with its header and that of a link's record a frame fills four TLS records exactly. What another stream has
+// to say waits for at most one frame of each stream before it.
+const FrameSize = 4*16384 - headerSize - recordHeader
 
 // worthSending is the smallest part of a frame that is sent because the peer's window is nearly full. Waiting for more
 // is safe: the peer grants more when half of its window, at least 128 KiB, is free.

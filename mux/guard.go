@@ -213,7 +213,7 @@ func (g *guard) fail(err error) error {
 	}
 	g.mu.Unlock()
 	defer close(g.gone)
-	return g.conn.Close()
+	return hangUp(g.conn, err)
 }
 
 // ended returns why the session ended, or nil.

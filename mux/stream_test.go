@@ -39,7 +39,7 @@ func TestDataBothWays(t *testing.T) {
 }
 
 func TestNoSmallFrameWhenTheWindowIsNearlyFull(t *testing.T) {
-	// Four frames leave 48 bytes of the window. To send these alone costs as much as a full frame, every time.
+	// Four frames leave 64 bytes of the window. To send these alone costs as much as a full frame, every time.
 	muxtest.Bubble(t, func(t *testing.T) {
 		c, s := muxtest.Memory().Pair(t)
 		tap := muxtest.NewTap(c)

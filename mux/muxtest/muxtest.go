@@ -22,9 +22,9 @@ type Network struct {
 	Pair func(t testing.TB) (client, server Conn)
 }
 
-// Networks returns memory, tcp and, where the system has socket pairs, unix.
+// Networks returns memory, tcp, link and, where the system has socket pairs, unix.
 func Networks() []Network {
-	return append([]Network{{"memory", pipePair}, {"tcp", tcpPair}}, unixNetworks()...)
+	return append([]Network{Memory(), {"tcp", tcpPair}, Link()}, unixNetworks()...)
 }
 
 // Memory returns the network whose pairs are Pipes, for use in bubbles.
