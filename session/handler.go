@@ -12,6 +12,9 @@ import (
 type Peer struct {
 	User string // the account; empty if the transport does not know one
 	Addr string // for logs
+	// Login is what the transport proved and granted, for the Handler; nil if it
+	// has nothing to say.
+	Login any
 }
 
 // A Handler starts commands for a [Server]. Start is called from one goroutine

@@ -25,7 +25,8 @@ type Server struct {
 	// Software is what the server calls itself; empty is "rexd".
 	Software string
 	// Window is how many bytes of each stdin a client may send ahead of what
-	// the command takes, 256 KiB to 16 MiB; 0 is 256 KiB.
+	// the command takes, 256 KiB to 16 MiB; 0 is what the connection's method
+	// Window() int says, if it has one, and otherwise 256 KiB.
 	Window int
 	// Log takes a line for each command's start, refusal and end at level
 	// Info, and sessions at Debug. Nil discards.
@@ -66,7 +67,8 @@ type handshaker interface {
 // Serve accepts connections from l and serves each as a session, in a
 // goroutine of its own that ends with the session and its commands. If a
 // connection has a method Handshake(context.Context) error it is called first;
-// if it has User() string, that is the Peer's user.
+// if it has User() string, that is the Peer's user, and if it has Login() any,
+// that is the Peer's login.
 //
 // Serve returns ErrServerClosed after Shutdown or Close, nil when Accept
 // returns io.EOF (a listener that has nothing more to give), and otherwise the
@@ -122,6 +124,9 @@ func (s *Server) serveAccepted(conn net.Conn) {
 	}
 	if u, ok := conn.(interface{ User() string }); ok {
 		peer.User = u.User()
+	}
+	if l, ok := conn.(interface{ Login() any }); ok {
+		peer.Login = l.Login()
 	}
 	if err := s.ServeConn(context.Background(), conn, peer); err != nil {
 		log.Info("session ended", "user", peer.User, "peer", peer.Addr, "err", clip(err.Error()))
@@ -206,6 +211,14 @@ func (s *Server) stop(closed bool) []*serverSession {
 		out = append(out, ss)
 	}
 	return out
+}
+
+// window is what a client may send ahead on conn.
+func (s *Server) window(conn io.ReadWriteCloser) int {
+	if c, ok := conn.(interface{ Window() int }); ok && s.Window == 0 {
+		return c.Window()
+	}
+	return s.Window
 }
 
 func (s *Server) isStopping() bool {

@@ -156,6 +156,7 @@ type loginConn struct {
 
 func (c loginConn) Handshake(ctx context.Context) error { return c.login(ctx) }
 func (c loginConn) User() string                        { return "somebody" }
+func (c loginConn) Login() any                          { return "granted" }
 
 // acceptOnly gives Serve one connection, and then waits for its end.
 func acceptOnly(t *testing.T, srv *session.Server, conn net.Conn) (served chan error) {
@@ -205,7 +206,7 @@ func TestServeLogsIn(t *testing.T) {
 	if err := client.Command("true").Run(); !errors.Is(err, proto.CodeBusy) {
 		t.Error(err)
 	}
-	if peer := <-seen; peer.User != "somebody" {
+	if peer := <-seen; peer.User != "somebody" || peer.Login != "granted" {
 		t.Errorf("the handler sees %+v", peer)
 	}
 	_ = client.Close()

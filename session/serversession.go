@@ -43,7 +43,7 @@ type serverSession struct {
 
 func newServerSession(s *Server, conn io.ReadWriteCloser, peer Peer) (*serverSession, error) {
 	log := s.log()
-	ms, err := mux.Server(conn, &mux.Config{Window: s.Window, Log: log})
+	ms, err := mux.Server(conn, &mux.Config{Window: s.window(conn), Log: log})
 	if err != nil {
 		return nil, err
 	}

@@ -13,9 +13,9 @@ import (
 	"github.com/rexec/rex/mux"
 )
 
-// chunk is how much the copies move at once. It fills frames of the streams
-// well and is what a pipe holds.
-const chunk = 64 << 10
+// chunk is how much the copies move at once: a frame of the streams, which with
+// the headers around it is what a pipe holds.
+const chunk = mux.FrameSize
 
 // chunks are the buffers of all copies of this process. Copies take one only
 // while there is something to carry.

@@ -34,26 +34,44 @@ func newChild(pid int, started time.Time) *child {
 
 // launch is what it takes to start a child.
 type launch struct {
-	program   string // as findProgram returned it
+	programs  []string // the candidates, as findPrograms returned them
 	argv, env []string
 	dir       string
 	files     []uintptr
 	sys       *syscall.SysProcAttr
+	cred      *Credential // as in sys
+	shield    *oomShield
 }
 
-// start starts the process; the pidfd is -1 where the system has none.
+// start starts the process; the pidfd is -1 where the system has none. As in
+// execvp(3), a candidate that may not be executed gives way to the next.
 func (l *launch) start() (c *child, pidfd int, err error) {
+	program := ""
+	for _, program = range l.programs {
+		if c, pidfd, err = l.attempt(program); !errors.Is(err, syscall.EACCES) {
+			break
+		}
+	}
+	if err != nil {
+		return nil, -1, l.explain(err, program)
+	}
+	return c, pidfd, nil
+}
+
+func (l *launch) attempt(program string) (c *child, pidfd int, err error) {
 	pidfd = -1
 	setPidfd(l.sys, &pidfd)
 	attr := &syscall.ProcAttr{Dir: l.dir, Env: l.env, Files: l.files, Sys: l.sys}
 	started := time.Now()
 	pid := 0
-	err = withEmptyMask(func() (err error) {
-		pid, _, err = syscall.StartProcess(l.program, l.argv, attr)
-		return err
+	l.shield.lowered(func() {
+		err = withEmptyMask(func() (err error) {
+			pid, _, err = syscall.StartProcess(program, l.argv, attr)
+			return err
+		})
 	})
 	if err != nil {
-		return nil, -1, explain(err, l.program, l.dir)
+		return nil, -1, err
 	}
 	return newChild(pid, started), pidfd, nil
 }

@@ -23,6 +23,11 @@ const keeperFD = 3
 // that and without a release, the keeper applies the orphan policy: kill runs
 // the ladder; keep exits at once, and init adopts the tree.
 //
+// It keeps the user of the program that started it, also where the command runs
+// as another: a keeper of root's reaches what the command started through
+// sudo(8), and the command's user can neither stop, kill nor trace it. It reads
+// nothing that this user writes but /proc.
+//
 // Its goroutines are the main one, one that reads orders and one per end or
 // kill order; all end with the process.
 type keeper struct {

@@ -21,9 +21,10 @@ type keeperBackend struct {
 	program string
 	argv    []string
 	grace   time.Duration
+	shield  *oomShield
 }
 
-func openKeepers(opts Options) (backend, error) {
+func openKeepers(opts Options, shield *oomShield) (backend, error) {
 	if len(opts.Keeper) == 0 {
 		return nil, errors.New("no keeper program is configured")
 	}
@@ -34,7 +35,7 @@ func openKeepers(opts Options) (backend, error) {
 	if err != nil {
 		return nil, err
 	}
-	return keeperBackend{program, opts.Keeper, opts.Grace}, nil
+	return keeperBackend{program, opts.Keeper, opts.Grace, shield}, nil
 }
 
 func (keeperBackend) close() error { return nil }
@@ -93,12 +94,13 @@ func (b keeperBackend) startKeeper(std *stdio) (*kept, error) {
 		return nil, err
 	}
 	l := &launch{
-		program: b.program,
-		argv:    b.argv,
-		env:     []string{"GOMAXPROCS=1"}, // nothing of ours, nothing of the user's
-		dir:     "/",
-		files:   append(std.files(), uintptr(pair[1])),
-		sys:     &syscall.SysProcAttr{Setsid: true},
+		programs: []string{b.program},
+		argv:     b.argv,
+		env:      []string{"GOMAXPROCS=1"}, // nothing of ours, nothing of the user's
+		dir:      "/",
+		files:    append(std.files(), uintptr(pair[1])),
+		sys:      &syscall.SysProcAttr{Setsid: true},
+		shield:   b.shield, // so the command has none either
 	}
 	keeper, err := l.startWatched()
 	if err != nil {

@@ -18,12 +18,13 @@ import (
 // defaultPath is where execvp(3) looks when the environment has no PATH.
 const defaultPath = "/bin:/usr/bin"
 
-// findProgram returns the file to execute: path itself if it has a slash, else
-// the first executable of that name in the PATH of env. Relative results are
-// relative to dir, where the child will be when it executes them.
-func findProgram(path, dir string, env []string) (string, error) {
+// findPrograms returns the files to execute, the first that can be: path itself
+// if it has a slash, else the executables of that name in the PATH of env, of
+// which there is at least one. Relative results are relative to dir, where the
+// child will be when it executes them.
+func findPrograms(path, dir string, env []string) (files []string, err error) {
 	if strings.Contains(path, "/") {
-		return path, nil
+		return []string{path}, nil
 	}
 	denied := false
 	for _, place := range filepath.SplitList(pathOf(env)) {
@@ -33,18 +34,18 @@ func findProgram(path, dir string, env []string) (string, error) {
 		}
 		switch err := executable(within(dir, file)); {
 		case err == nil:
-			return file, nil
+			files = append(files, file)
 		case errors.Is(err, fs.ErrPermission):
 			denied = true
 		}
 	}
-	if err := checkDir(dir); err != nil { // else a relative PATH is to blame for a missing dir
-		return "", err
+	switch {
+	case len(files) > 0:
+		return files, nil
+	case denied:
+		return nil, startError(CodeNotExecutable, fmt.Errorf("%q in PATH: %w", path, syscall.EACCES))
 	}
-	if denied {
-		return "", startError(CodeNotExecutable, fmt.Errorf("%q in PATH: %w", path, syscall.EACCES))
-	}
-	return "", startError(CodeNotFound, fmt.Errorf("%q in PATH: %w", path, syscall.ENOENT))
+	return nil, startError(CodeNotFound, fmt.Errorf("%q in PATH: %w", path, syscall.ENOENT))
 }
 
 // pathOf returns PATH; of several the first, as getenv(3).
@@ -141,6 +142,18 @@ func explain(err error, program, dir string) error {
 		return startError(CodeIsDirectory, fmt.Errorf("program %q: %w", program, syscall.EISDIR))
 	}
 	return explainExec(errno, program, file)
+}
+
+// explainBlindly is explain without a look at the files, for who may not look
+// with the rights of the command.
+func explainBlindly(err error, program string) error {
+	switch errno := errnoOf(err); errno {
+	case syscall.E2BIG:
+		return startError(CodeTooBig, fmt.Errorf("arguments and environment: %w", errno))
+	case syscall.ENOEXEC, syscall.ETXTBSY:
+		return startError(CodeNotExecutable, fmt.Errorf("program %q: %w", program, errno))
+	}
+	return pathError("directory or program", program, err, CodeNotFound)
 }
 
 // explainExec is about a program that exists and is no directory.

@@ -25,6 +25,9 @@ import (
 const (
 	asKeeper = "act-as-keeper"
 	asParent = "act-as-parent"
+
+	asIntruder = "act-as-intruder" // on Linux
+	asRoot     = "act-as-root"
 )
 
 func TestMain(m *testing.M) {
@@ -34,6 +37,10 @@ func TestMain(m *testing.M) {
 			os.Exit(KeeperMain())
 		case asParent:
 			os.Exit(parentMain(os.Args[2:]))
+		case asIntruder:
+			os.Exit(intruderMain())
+		case asRoot:
+			os.Exit(becomeRootMain(os.Args[2:]))
 		}
 	}
 	before := openDescriptors()

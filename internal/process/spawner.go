@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"syscall"
 )
 
@@ -17,6 +18,7 @@ type Spawner struct {
 	mode    Mode
 	reason  string
 	backend backend
+	shield  *oomShield
 	undo    func() // gives back the signal dispositions
 }
 
@@ -36,7 +38,7 @@ func NewSpawner(opts Options) (*Spawner, error) {
 	if err := closeOnExec(); err != nil {
 		return nil, fmt.Errorf("make descriptors close-on-exec: %w", err)
 	}
-	s := &Spawner{opts: opts}
+	s := &Spawner{opts: opts, shield: newOOMShield(oomScoreFile, opts.Log)}
 	if err := s.choose(); err != nil {
 		return nil, err
 	}
@@ -92,7 +94,7 @@ func (s *Spawner) explain(passed []error) {
 }
 
 func (s *Spawner) tryCgroups() error {
-	b, dir, err := openCgroups(s.opts.Log)
+	b, dir, err := openCgroups(s.opts.Log, s.shield)
 	if err != nil {
 		return err
 	}
@@ -101,7 +103,7 @@ func (s *Spawner) tryCgroups() error {
 }
 
 func (s *Spawner) tryKeepers() error {
-	b, err := openKeepers(s.opts)
+	b, err := openKeepers(s.opts, s.shield)
 	if err != nil {
 		return err
 	}
@@ -110,7 +112,7 @@ func (s *Spawner) tryKeepers() error {
 }
 
 func (s *Spawner) useGroups() error {
-	s.backend, s.reason = groupBackend{}, "process groups and sessions only"
+	s.backend, s.reason = groupBackend{s.shield}, "process groups and sessions only"
 	return nil
 }
 
@@ -174,7 +176,7 @@ func (s *Spawner) start(ctx context.Context, spec *Spec) (*Process, error) {
 	if err != nil {
 		return nil, err
 	}
-	run, err := s.backend.start(ctx, spec, std)
+	run, err := s.backend.start(ctx, spec.withTermName(std.term), std)
 	std.closeCommand()
 	if err != nil {
 		_ = std.close()
@@ -183,23 +185,32 @@ func (s *Spawner) start(ctx context.Context, spec *Spec) (*Process, error) {
 	return &Process{run: run, std: std, grace: s.opts.Grace}, nil
 }
 
+// withTermName returns the Spec with the variable that names the terminal.
+func (s *Spec) withTermName(term *terminal) *Spec {
+	if term == nil || s.Term.NameVar == "" {
+		return s
+	}
+	named := *s
+	named.Env = append(slices.Clip(s.Env), s.Term.NameVar+"="+term.name)
+	return &named
+}
+
 // newLaunch looks up the program and prepares the start of a command that
 // leads its own session, on its terminal if it has one.
 func newLaunch(spec *Spec, files []uintptr, onTerm bool) (*launch, error) {
-	program, err := findProgram(spec.Path, spec.Dir, spec.Env)
-	if err != nil {
-		return nil, err
-	}
 	env := spec.Env
 	if env == nil {
 		env = []string{} // nil would mean ours
 	}
-	return &launch{
-		program: program,
-		argv:    spec.Args,
-		env:     env,
-		dir:     spec.Dir,
-		files:   files,
-		sys:     &syscall.SysProcAttr{Setsid: true, Setctty: onTerm, Ctty: 0},
-	}, nil
+	l := &launch{
+		argv:  spec.Args,
+		env:   env,
+		files: files,
+		sys:   &syscall.SysProcAttr{Setsid: true, Setctty: onTerm, Ctty: 0, Credential: spec.Credential.system()},
+		cred:  spec.Credential,
+	}
+	if err := l.find(spec); err != nil {
+		return nil, err
+	}
+	return l, nil
 }

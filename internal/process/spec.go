@@ -21,6 +21,11 @@ type Spec struct {
 	Env []string
 	// Dir is the working directory. Empty means that of this program.
 	Dir string
+	// DirOptional makes / the working directory if Dir cannot be entered.
+	DirOptional bool
+	// Credential is the user that the command runs as: what Dir and Path mean is
+	// decided with that user's rights alone. Nil is the user of this program.
+	Credential *Credential
 	// Stdin, Stdout and Stderr ask for a pipe each; without one the command
 	// gets /dev/null. They are ignored when Term is set.
 	Stdin, Stdout, Stderr bool
@@ -37,6 +42,12 @@ type Spec struct {
 // Term is the pseudo-terminal that a command runs on.
 type Term struct {
 	Rows, Cols uint16
+	// Group is the group that may write to the terminal, tty(4), which belongs to
+	// the user of Credential. 0, or no Credential, leaves it as the system made it.
+	Group uint32
+	// NameVar is a variable that is added to the environment with the name of the
+	// terminal's device as its value. Empty: none.
+	NameVar string
 	// Modes are terminal modes under their RFC 4254 section 8 names, such as
 	// "VERASE" or "ECHO"; unknown names are ignored.
 	Modes map[string]uint32
@@ -128,6 +139,9 @@ func (s *Spec) validate() error {
 	}
 	if s.Path == "" {
 		return startError(CodeNotFound, errors.New("empty program name"))
+	}
+	if s.Term != nil && hasNUL(s.Term.NameVar) {
+		return startError(CodeInvalid, errors.New("NUL byte in the name of a variable"))
 	}
 	if hasNUL(s.Path) || hasNUL(s.Dir) || hasNUL(s.Args...) || hasNUL(s.Env...) {
 		return startError(CodeInvalid, errors.New("NUL byte in program, arguments, environment or directory"))

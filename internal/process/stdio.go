@@ -37,7 +37,7 @@ func openStdio(spec *Spec) (*stdio, error) {
 }
 
 func (s *stdio) openTerminal(spec *Spec) error {
-	term, slave, err := openTerminal(spec.Term)
+	term, slave, err := openTerminal(spec.Term, spec.Credential)
 	if err != nil {
 		return err
 	}

@@ -16,15 +16,16 @@ import (
 type terminal struct {
 	master *os.File
 	output *output
+	name   string // of the slave's device
 
 	writing sync.Mutex // one writer at a time; also guards what follows
 	partial bool       // bytes were written after the last end of a line
 	ended   bool       // end was called
 }
 
-// openTerminal makes a terminal of that size and returns the descriptor of its
-// slave, blocking and closed on exec, for the command.
-func openTerminal(t *Term) (term *terminal, slave int, err error) {
+// openTerminal makes a terminal of that size, which belongs to that user, and
+// returns the descriptor of its slave, blocking and closed on exec, for the command.
+func openTerminal(t *Term, owner *Credential) (term *terminal, slave int, err error) {
 	master, tty, err := pty.Open()
 	if err != nil {
 		return nil, -1, err
@@ -37,16 +38,34 @@ func openTerminal(t *Term) (term *terminal, slave int, err error) {
 	if err != nil {
 		return nil, -1, err
 	}
-	term, err = newTerminal(master, slave, t)
+	if err = giveTo(owner, slave, t.Group); err == nil {
+		term, err = newTerminal(master, slave, t)
+	}
 	if err != nil {
 		_ = unix.Close(slave)
 		return nil, -1, err
 	}
+	term.name = tty.Name()
 	return term, slave, nil
 }
 
+// giveTo gives the terminal to the user that the command runs as.
+func giveTo(owner *Credential, slave int, group uint32) error {
+	mode := uint32(0o620) // what write(1) needs; some devpts mounts give 0600
+	if owner != nil {
+		gid := int(group)
+		if group == 0 {
+			gid, mode = -1, 0o600
+		}
+		if err := unix.Fchown(slave, int(owner.UID), gid); err != nil {
+			return os.NewSyscallError("fchown", err)
+		}
+	}
+	_ = unix.Fchmod(slave, mode)
+	return nil
+}
+
 func newTerminal(master *os.File, slave int, t *Term) (*terminal, error) {
-	_ = unix.Fchmod(slave, 0o620) // what write(1) needs; some devpts mounts give 0600
 	if err := setModes(slave, t.Modes); err != nil {
 		return nil, err
 	}

@@ -9,14 +9,17 @@ import (
 )
 
 // cgroupBackend starts every command in a cgroup of its own.
-type cgroupBackend struct{ home *cgroup.Home }
+type cgroupBackend struct {
+	home   *cgroup.Home
+	shield *oomShield
+}
 
-func openCgroups(log *slog.Logger) (backend, string, error) {
+func openCgroups(log *slog.Logger, shield *oomShield) (backend, string, error) {
 	home, err := cgroup.Open(log)
 	if err != nil {
 		return nil, "", err
 	}
-	return cgroupBackend{home}, home.Dir(), nil
+	return cgroupBackend{home, shield}, home.Dir(), nil
 }
 
 func (b cgroupBackend) start(_ context.Context, spec *Spec, std *stdio) (runner, error) {
@@ -29,6 +32,7 @@ func (b cgroupBackend) start(_ context.Context, spec *Spec, std *stdio) (runner,
 		_ = leaf.Release() // it is empty
 		return nil, err
 	}
+	l.shield = b.shield
 	l.sys.UseCgroupFD = true
 	l.sys.CgroupFD = leaf.FD()
 	child, err := l.startWatched()

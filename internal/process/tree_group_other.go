@@ -10,11 +10,11 @@ import (
 	"syscall"
 )
 
-func openCgroups(*slog.Logger) (backend, string, error) {
+func openCgroups(*slog.Logger, *oomShield) (backend, string, error) {
 	return nil, "", errors.New("cgroups are Linux's alone")
 }
 
-func openKeepers(Options) (backend, error) {
+func openKeepers(Options, *oomShield) (backend, error) {
 	return nil, errors.New("keepers need Linux")
 }
 

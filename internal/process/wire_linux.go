@@ -10,12 +10,13 @@ import (
 )
 
 // What crosses the socket between this program and a keeper. Both are the same
-// binary, so there is no version; but a keeper's memory is in its user's hands,
-// so nothing that comes from it is believed without bounds.
+// binary, so there is no version; but a keeper's memory is in the hands of the
+// user that it runs as, so nothing that comes from it is believed without bounds.
 //
 //	frame = u32 length of what follows | u8 kind | fields
 //	field = u64 (numbers, booleans, durations in ns, times in unix ns)
-//	      | u32 length, bytes (strings) | u32 count, strings (lists)
+//	      | u32 (user and group ids)
+//	      | u32 length, bytes (strings) | u32 count, strings or ids (lists)
 //
 // All integers are big endian.
 
@@ -37,6 +38,8 @@ type codec interface {
 	flag(*bool)
 	text(*string)
 	list(*[]string)
+	id(*uint32)
+	ids(*[]uint32)
 }
 
 // Orders go to the keeper.
@@ -109,6 +112,8 @@ func (m *startOrder) fields(c codec) {
 	c.list(&m.spec.Args)
 	c.list(&m.spec.Env)
 	c.text(&m.spec.Dir)
+	c.flag(&m.spec.DirOptional)
+	credential(c, &m.spec.Credential)
 	c.flag(&m.spec.Keep)
 	c.flag(&m.term)
 	number(c, &m.grace)
@@ -151,6 +156,20 @@ func (m *signalReport) fields(c codec) {
 	c.text(&m.reason)
 }
 
+// credential visits an optional Credential: a flag, and its fields if it is set.
+func credential(c codec, v **Credential) {
+	set := *v != nil
+	if c.flag(&set); !set {
+		return
+	}
+	if *v == nil {
+		*v = &Credential{}
+	}
+	c.id(&(*v).UID)
+	c.id(&(*v).GID)
+	c.ids(&(*v).Groups)
+}
+
 func number[T ~int | ~int64](c codec, v *T) {
 	n := int64(*v)
 	c.number(&n)
@@ -189,6 +208,15 @@ func (w *writer) list(v *[]string) {
 	w.b = binary.BigEndian.AppendUint32(w.b, uint32(len(*v)))
 	for i := range *v {
 		w.text(&(*v)[i])
+	}
+}
+
+func (w *writer) id(v *uint32) { w.b = binary.BigEndian.AppendUint32(w.b, *v) }
+
+func (w *writer) ids(v *[]uint32) {
+	w.b = binary.BigEndian.AppendUint32(w.b, uint32(len(*v)))
+	for i := range *v {
+		w.id(&(*v)[i])
 	}
 }
 
@@ -246,6 +274,22 @@ func (r *reader) list(v *[]string) {
 	*v = make([]string, r.length(4))
 	for i := range *v {
 		r.text(&(*v)[i])
+	}
+}
+
+func (r *reader) id(v *uint32) {
+	*v = 0
+	if b := r.take(4); b != nil {
+		*v = binary.BigEndian.Uint32(b)
+	}
+}
+
+func (r *reader) ids(v *[]uint32) {
+	if n := r.length(4); n > 0 { // none is nil, as it was
+		*v = make([]uint32, n)
+	}
+	for i := range *v {
+		r.id(&(*v)[i])
 	}
 }
 

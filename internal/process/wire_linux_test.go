@@ -16,6 +16,8 @@ func messages() []message {
 	return []message{
 		&startOrder{spec: spec, term: true, grace: 5 * time.Second},
 		&startOrder{spec: Spec{Args: []string{}, Env: []string{}}},
+		&startOrder{spec: Spec{Args: []string{}, Env: []string{}, DirOptional: true, Credential: &Credential{UID: 1, GID: 1 << 31, Groups: []uint32{0, 5}}}},
+		&startOrder{spec: Spec{Args: []string{}, Env: []string{}, Credential: &Credential{}}},
 		&confirmOrder{},
 		&signalOrder{id: 1 << 40, sig: 15, to: ToTree},
 		&endOrder{grace: time.Hour},

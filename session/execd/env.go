@@ -3,8 +3,11 @@
 package execd
 
 import (
+	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/rexec/rex/session"
 )
 
 // refusedNames are variables that a client may not set, because they change
@@ -34,26 +37,91 @@ func acceptable(name, value string) bool {
 // validName reports whether name is [A-Za-z_][A-Za-z0-9_]*.
 func validName(name string) bool {
 	for i, c := range []byte(name) {
-		letter := c == '_' || 'A' <= c && c <= 'Z' || 'a' <= c && c <= 'z'
-		if !letter && (i == 0 || c < '0' || c > '9') {
+		digit := '0' <= c && c <= '9'
+		if c != '_' && !isAlphanumeric(c) || digit && i == 0 {
 			return false
 		}
 	}
 	return name != ""
 }
 
-// loginEnv is the environment of a login of that account.
-func (a *account) loginEnv(tz string) []string {
-	path := "/usr/local/bin:/usr/bin:/bin:/usr/local/games:/usr/games"
-	if a.uid == 0 {
+// acceptableForced reports whether a client may set the variable for a forced
+// command, whose author expects nothing of the client in its environment.
+func acceptableForced(name, value string) bool {
+	listed := slices.Contains([]string{"LANG", "TERM", "COLORTERM", "NO_COLOR"}, name)
+	return (listed || strings.HasPrefix(name, "LC_") && validName(name)) && isPlainValue(value)
+}
+
+// isPlainValue reports whether value is [A-Za-z0-9_.@:-]*.
+func isPlainValue(value string) bool {
+	for _, c := range []byte(value) {
+		if !isAlphanumeric(c) && strings.IndexByte("_.@:-", c) < 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// environ is an environment in which no name comes twice.
+type environ struct {
+	list []string
+	at   map[string]int
+}
+
+// put sets a variable, in its old place if it has one.
+func (e *environ) put(kv string) {
+	name, _, _ := strings.Cut(kv, "=")
+	if i, ok := e.at[name]; ok {
+		e.list[i] = kv
+		return
+	}
+	if e.at == nil {
+		e.at = make(map[string]int)
+	}
+	e.at[name] = len(e.list)
+	e.list = append(e.list, kv)
+}
+
+// environment is that of the command, built from nothing, and the names that
+// the client asked for in vain.
+func (l *Login) environment(req *session.Request, tz string) (env, dropped []string) {
+	asked, accept := req.Env, acceptable
+	if t := req.Term; t != nil && t.Name != "" {
+		asked = append([]string{"TERM=" + t.Name}, asked...)
+	}
+	if l.Command != nil {
+		accept = acceptableForced
+	}
+	var base environ
+	for _, kv := range append(slices.Clone(l.Environment), l.variables(tz)...) {
+		base.put(kv)
+	}
+	env, dropped = merge(base.list, asked, accept)
+	if line, ok := original(req); ok && l.Command != nil {
+		env = append(env, "SSH_ORIGINAL_COMMAND="+line)
+	}
+	return env, dropped
+}
+
+// variables are those of a login of that account, as sshd(8) without PAM sets
+// them. SSH_TTY comes when the terminal has a name.
+func (l *Login) variables(tz string) []string {
+	path := "/usr/local/bin:/usr/bin:/bin:/usr/games"
+	if l.UID == 0 {
 		path = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 	}
 	env := []string{
-		"USER=" + a.name, "LOGNAME=" + a.name, "HOME=" + a.home,
-		"SHELL=" + a.shell, "PATH=" + path,
+		"USER=" + l.User, "LOGNAME=" + l.User, "HOME=" + l.Home,
+		"SHELL=" + l.Shell, "PATH=" + path, "MAIL=/var/mail/" + l.User,
 	}
 	if tz != "" {
 		env = append(env, "TZ="+tz)
+	}
+	if l.Local.IsValid() && l.Remote.IsValid() {
+		remote, local := l.Remote.Addr().Unmap().String(), l.Local.Addr().Unmap().String()
+		connection := fmt.Sprintf("%s %d %s %d", remote, l.Remote.Port(), local, l.Local.Port())
+		env = append(env, fmt.Sprintf("SSH_CLIENT=%s %d %d", remote, l.Remote.Port(), l.Local.Port()),
+			"SSH_CONNECTION="+connection, "REX_CONNECTION="+connection)
 	}
 	return env
 }
@@ -61,27 +129,19 @@ func (a *account) loginEnv(tz string) []string {
 // merge adds what the client asks for to the login environment. Of a name that
 // comes twice the last wins, as in os/exec. It returns the names that were
 // dropped.
-func merge(base, asked []string) (env, dropped []string) {
-	at := make(map[string]int, len(base)+len(asked))
+func merge(base, asked []string, accept func(name, value string) bool) (env, dropped []string) {
+	var e environ
 	for _, kv := range base {
-		name, _, _ := strings.Cut(kv, "=")
-		at[name] = len(env)
-		env = append(env, kv)
+		e.put(kv)
 	}
 	for _, kv := range asked {
 		name, value, _ := strings.Cut(kv, "=")
-		if !acceptable(name, value) {
-			if !slices.Contains(dropped, name) {
-				dropped = append(dropped, name)
-			}
-			continue
+		switch {
+		case accept(name, value):
+			e.put(kv)
+		case !slices.Contains(dropped, name):
+			dropped = append(dropped, name)
 		}
-		if i, ok := at[name]; ok {
-			env[i] = kv
-			continue
-		}
-		at[name] = len(env)
-		env = append(env, kv)
 	}
-	return env, dropped
+	return e.list, dropped
 }

@@ -9,10 +9,10 @@ import (
 	"io"
 	"log/slog"
 	"os"
-	"path/filepath"
 	"strings"
 	"time"
 
+	"github.com/rexec/rex/internal/account"
 	"github.com/rexec/rex/internal/process"
 	"github.com/rexec/rex/proto"
 	"github.com/rexec/rex/session"
@@ -31,7 +31,8 @@ type Options struct {
 	Grace time.Duration
 	// StartTimeout is when a start that hangs is given up; 0 is 10 s.
 	StartTimeout time.Duration
-	// Shell and Home replace those of the account; empty takes the account's.
+	// Shell and Home replace those of this process's user, for sessions without a
+	// Login; empty takes the account's.
 	Shell, Home string
 	// TZ is the time zone of the commands' environment; empty sets none.
 	TZ string
@@ -43,9 +44,11 @@ type Options struct {
 // concurrently.
 type Handler struct {
 	spawner *process.Spawner
-	account *account
-	noUser  error // why account is nil
+	own     *Login // of this process's user
+	noUser  error  // why own is nil
 	tz      string
+	// ttyGroup is the group of terminals, 0 if there is none.
+	ttyGroup uint32
 }
 
 // New returns a handler. It fails if the demanded mode does not work here.
@@ -58,16 +61,26 @@ func New(opts Options) (*Handler, error) {
 		return nil, fmt.Errorf("execd: %w", err)
 	}
 	h := &Handler{spawner: spawner, tz: opts.TZ}
-	h.account, h.noUser = lookupAccount(os.Getuid())
-	if h.account != nil {
-		if opts.Shell != "" {
-			h.account.shell = opts.Shell
-		}
-		if opts.Home != "" {
-			h.account.home = opts.Home
-		}
+	if gid, ok := account.GroupID("tty"); ok {
+		h.ttyGroup = uint32(gid)
+	}
+	a, err := account.LookupUID(context.Background(), os.Getuid())
+	if h.noUser = err; err == nil {
+		h.own = ownLogin(a, opts)
 	}
 	return h, nil
+}
+
+// ownLogin is the login of this process's user, who may do everything.
+func ownLogin(a *account.Account, opts Options) *Login {
+	l := &Login{User: a.Name, UID: a.UID, GID: a.GID, Groups: a.Groups, Home: a.Home, Shell: a.Shell, PTY: true, Exact: true}
+	if opts.Shell != "" {
+		l.Shell = opts.Shell
+	}
+	if opts.Home != "" {
+		l.Home = opts.Home
+	}
+	return l
 }
 
 // KeeperMain is the body of a keeper process, see [Options]. It returns the
@@ -85,36 +98,49 @@ func (h *Handler) Close() error { return h.spawner.Close() }
 
 // Start implements [session.Handler].
 func (h *Handler) Start(ctx context.Context, req *session.Request) (session.Process, error) {
-	if h.account == nil {
-		return nil, &session.Refusal{Code: proto.CodeUnknownUser, Message: h.noUser.Error()}
-	}
-	if req.Subsystem != "" {
-		return nil, &session.Refusal{Code: proto.CodeNoSubsystem, Message: fmt.Sprintf("no subsystem %q", req.Subsystem)}
-	}
-	base := h.account.loginEnv(h.tz)
-	if req.Term != nil && req.Term.Name != "" {
-		base = append(base, "TERM="+req.Term.Name)
-	}
-	env, dropped := merge(base, req.Env)
-	spec := &process.Spec{
-		Env: env, Dir: h.dir(req.Dir),
-		Stdin: req.Stdin, Stdout: req.Stdout, Stderr: req.Stderr && !req.MergeStderr, MergeStderr: req.MergeStderr,
-		Keep: req.Orphan == session.OrphanKeep,
-	}
-	if t := req.Term; t != nil {
-		spec.Term = &process.Term{Rows: t.Rows, Cols: t.Cols, Modes: upper(t.Modes)}
-	}
-	if err := h.program(spec, req); err != nil {
+	l, err := h.loginOf(req.Peer.Login)
+	if err != nil {
 		return nil, err
 	}
+	if err := l.allow(req); err != nil {
+		return nil, err
+	}
+	spec, err := h.spec(l, req)
+	if err != nil {
+		return nil, err
+	}
+	byShell := l.program(spec, req)
+	var dropped []string
+	spec.Env, dropped = l.environment(req, h.tz)
 	p, err := h.spawner.Start(ctx, spec)
 	if err != nil {
-		return nil, refusal(err)
+		return nil, refusal(err, byShell)
 	}
 	if req.Term != nil && !req.Stdin {
 		_ = p.Stdin().Close() // a terminal always has input; without any it ends at once
 	}
 	return &running{Process: p, dropped: dropped}, nil
+}
+
+// spec is the request but for the program and the environment.
+func (h *Handler) spec(l *Login, req *session.Request) (*process.Spec, error) {
+	cred, err := h.credential(l)
+	if err != nil {
+		return nil, err
+	}
+	spec := &process.Spec{
+		Credential: cred,
+		Stdin:      req.Stdin, Stdout: req.Stdout, Stderr: req.Stderr && !req.MergeStderr, MergeStderr: req.MergeStderr,
+		Keep: req.Orphan == session.OrphanKeep,
+	}
+	spec.Dir, spec.DirOptional = l.dir(req.Dir)
+	if t := req.Term; t != nil {
+		spec.Term = &process.Term{Rows: t.Rows, Cols: t.Cols, Modes: upper(t.Modes), Group: h.ttyGroup}
+		if l != h.own {
+			spec.Term.NameVar = "SSH_TTY"
+		}
+	}
+	return spec, nil
 }
 
 // upper gives terminal modes their names in RFC 4254; the protocol's are in
@@ -127,51 +153,18 @@ func upper(modes map[string]uint32) map[string]uint32 {
 	return out
 }
 
-// program sets what to execute: the exact vector, or the login shell.
-func (h *Handler) program(spec *process.Spec, req *session.Request) error {
-	if req.Argv != nil {
-		spec.Args, spec.Path = req.Argv, req.Argv[0]
-		if req.Path != "" {
-			spec.Path = req.Path
-		}
-		return nil
-	}
-	shell := h.account.shell
-	if info, err := os.Stat(shell); err != nil || info.IsDir() {
-		return &session.Refusal{Code: proto.CodeNoShell, Message: fmt.Sprintf("the login shell %q does not exist", shell)}
-	}
-	spec.Path = shell
-	spec.Args = []string{"-" + filepath.Base(shell)}
-	if req.IsLine {
-		spec.Args = []string{filepath.Base(shell), "-c", req.Line}
-	}
-	return nil
-}
-
-// dir is the working directory: the home directory, or one relative to it. A
-// home that is not there does not keep anybody out.
-func (h *Handler) dir(asked string) string {
-	home := h.account.home
-	switch {
-	case filepath.IsAbs(asked):
-		return asked
-	case asked != "":
-		return filepath.Join(home, asked)
-	}
-	if info, err := os.Stat(home); err != nil || !info.IsDir() {
-		return "/"
-	}
-	return home
-}
-
-// refusal turns an error of a start into a refusal.
-func refusal(err error) error {
+// refusal turns an error of a start into a refusal. What is not there of a
+// command by shell is the shell: nobody asked for it.
+func refusal(err error, byShell bool) error {
 	start, ok := errors.AsType[*process.StartError](err)
 	if !ok {
 		return err
 	}
 	code := proto.Code(start.Code)
-	if !code.Known() {
+	switch {
+	case byShell && (code == proto.CodeNotFound || code == proto.CodeIsDirectory):
+		return &session.Refusal{Code: proto.CodeNoShell, Message: fmt.Sprintf("the login shell does not exist: %v", start.Err)}
+	case !code.Known():
 		code = proto.CodeStartFailed
 	}
 	return &session.Refusal{Code: code, Message: start.Err.Error()}

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/rexec/rex/internal/account"
 	"github.com/rexec/rex/internal/process"
 	"github.com/rexec/rex/proto"
 	"github.com/rexec/rex/session"
@@ -34,8 +35,9 @@ func newTestHandler(t *testing.T, opts Options) *Handler {
 			t.Error(err)
 		}
 	})
-	if h.account == nil { // a container without accounts
-		h.account = &account{name: "me", uid: os.Getuid(), home: "/", shell: opts.Shell}
+	if h.own == nil { // a container without accounts
+		me := &account.Account{Name: "me", UID: os.Getuid(), GID: os.Getgid(), Home: "/", Shell: opts.Shell}
+		h.own = ownLogin(me, opts)
 	}
 	return h
 }
@@ -83,8 +85,8 @@ func TestModes(t *testing.T) {
 		t.Error("keepers without a program")
 	}
 	h := newTestHandler(t, Options{})
-	if h.account.shell != "/bin/sh" {
-		t.Errorf("shell %q", h.account.shell)
+	if h.own.Shell != "/bin/sh" {
+		t.Errorf("shell %q", h.own.Shell)
 	}
 }
 
@@ -106,8 +108,8 @@ func TestDir(t *testing.T) {
 		"": home, "sub": home + "/sub", "link": home + "/link", "sub/../link": home + "/link", "/tmp": "/tmp", "/": "/",
 		"missing": home + "/missing", "..": home[:strings.LastIndexByte(home, '/')],
 	} {
-		if got := h.dir(asked); got != want {
-			t.Errorf("%q: %q, want %q", asked, got, want)
+		if got, optional := h.own.dir(asked); got != want || optional != (asked == "") {
+			t.Errorf("%q: %q, want %q; optional %v", asked, got, want, optional)
 		}
 	}
 	// A home that is not there keeps nobody out, but for who asked for something in it.
@@ -207,12 +209,11 @@ func TestRefusals(t *testing.T) {
 			t.Errorf("shell %s: argv says %q", shell, out)
 		}
 	}
-	h.account, h.noUser = nil, errNoAccount
+	h.own, h.noUser = nil, account.ErrNotFound
 	_, err := h.Start(t.Context(), &session.Request{Argv: []string{"true"}})
 	if !errors.Is(err, proto.CodeUnknownUser) {
 		t.Errorf("no account: %v", err)
 	}
-	h.account = &account{home: "/", shell: "/bin/sh"}
 }
 
 func TestStartIsGivenUp(t *testing.T) {
@@ -235,12 +236,12 @@ func TestRefusalCodes(t *testing.T) {
 		process.CodeStartFailed: proto.CodeStartFailed, process.CodeStartTimeout: proto.CodeStartTimeout,
 		process.CodeInvalid: proto.CodeInvalid, "of tomorrow": proto.CodeStartFailed,
 	} {
-		err := refusal(&process.StartError{Code: code, Err: io.ErrUnexpectedEOF})
+		err := refusal(&process.StartError{Code: code, Err: io.ErrUnexpectedEOF}, false)
 		if refused, ok := errors.AsType[*session.Refusal](err); !ok || refused.Code != want || refused.Message != io.ErrUnexpectedEOF.Error() {
 			t.Errorf("%s: %v", code, err)
 		}
 	}
-	if err := refusal(io.EOF); err != io.EOF {
+	if err := refusal(io.EOF, true); err != io.EOF {
 		t.Errorf("another error: %v", err)
 	}
 }

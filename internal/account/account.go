@@ -1,0 +1,159 @@
+//go:build unix
+
+package account
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Account is what is known of a user. It is not changed after a look-up.
+type Account struct {
+	Name     string
+	UID, GID int
+	// Groups are all groups as getgrouplist(3) gives them, GID first.
+	Groups []int
+	// Home is the home directory, "/" if none is given, and Shell the login
+	// shell, /bin/sh if none is given; see passwd(5). Neither need exist.
+	Home, Shell string
+}
+
+// Lookup finds the account of that exact name. It reads /etc/passwd and
+// /etc/group; where nsswitch.conf(5) names other sources, or the name is not in
+// the files, it asks getent(1) and id(1), which may take 5 s each. A name that
+// nobody knows is ErrNotFound; any other error means that it could not be
+// found out.
+func Lookup(ctx context.Context, name string) (*Account, error) {
+	return system().lookup(ctx, name, func(a *Account) bool { return a.Name == name })
+}
+
+// LookupUID is Lookup by user id. Of several accounts with that id it is the
+// first.
+func LookupUID(ctx context.Context, uid int) (*Account, error) {
+	return system().lookup(ctx, strconv.Itoa(uid), func(a *Account) bool { return a.UID == uid })
+}
+
+// GroupID returns the id of a group in /etc/group; ok tells whether it is there.
+func GroupID(name string) (gid int, ok bool) {
+	f, err := os.Open(system().path("group"))
+	if err != nil {
+		return 0, false
+	}
+	defer f.Close()
+	return findGroup(f, name)
+}
+
+// source is where accounts come from.
+type source struct {
+	etc     string   // the directory of passwd, group, shadow, nsswitch.conf
+	tools   []string // directories of getent and id
+	timeout time.Duration
+}
+
+func system() source {
+	return source{etc: "/etc", tools: []string{"/usr/bin", "/bin"}, timeout: 5 * time.Second}
+}
+
+func (s source) path(name string) string { return s.etc + "/" + name }
+
+// lookup finds the account that matches; key is its name or number for getent.
+func (s source) lookup(ctx context.Context, key string, matches func(*Account) bool) (*Account, error) {
+	if !validKey(key) {
+		return nil, ErrNotFound
+	}
+	a, err := s.fromFiles(matches)
+	if err != nil {
+		return nil, err
+	}
+	if a != nil && s.onlyFiles("passwd", "group", "initgroups") {
+		a.Groups, err = s.fileGroups(a)
+		return a, err
+	}
+	other, err := s.fromServices(ctx, key, matches)
+	if errors.Is(err, errNoTool) {
+		if a == nil {
+			return nil, ErrNotFound
+		}
+		a.Groups, err = s.fileGroups(a) // nobody else to be asked
+		return a, err
+	}
+	return other, err
+}
+
+// validKey refuses what no account is called and what a tool could take for
+// something else than a name.
+func validKey(key string) bool {
+	return key != "" && len(key) <= 256 && !strings.HasPrefix(key, "-") && !strings.ContainsAny(key, ":\n\x00")
+}
+
+func (s source) fromFiles(matches func(*Account) bool) (*Account, error) {
+	f, err := os.Open(s.path("passwd"))
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return findAccount(f, matches)
+}
+
+// fileGroups are the groups of an account by the files.
+func (s source) fileGroups(a *Account) ([]int, error) {
+	f, err := os.Open(s.path("group"))
+	if errors.Is(err, os.ErrNotExist) {
+		return []int{a.GID}, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return findGroups(f, a.Name, a.GID)
+}
+
+// fromServices asks the tools. What they answer must be about the account that
+// was asked for.
+func (s source) fromServices(ctx context.Context, key string, matches func(*Account) bool) (*Account, error) {
+	out, err := s.askPasswd(ctx, key)
+	if err != nil {
+		return nil, err
+	}
+	a, err := findAccount(strings.NewReader(out), matches)
+	if err != nil {
+		return nil, err
+	}
+	if a == nil {
+		return nil, ErrNotFound
+	}
+	if out, err = s.run(ctx, "id", "-G", "--", a.Name); err != nil {
+		return nil, fmt.Errorf("groups of %q: %v", a.Name, err) //nolint:errorlint // a missing id is not a missing getent: the files do not have all groups
+	}
+	if a.Groups, err = parseIDs(out); err != nil {
+		return nil, err
+	}
+	at := slices.Index(a.Groups, a.GID)
+	if at < 0 {
+		return nil, fmt.Errorf("id -G %q does not name group %d, which is the account's", a.Name, a.GID)
+	}
+	a.Groups = append([]int{a.GID}, slices.Delete(a.Groups, at, at+1)...)
+	return a, nil
+}
+
+// parseIDs parses the output of id -G.
+func parseIDs(out string) ([]int, error) {
+	var ids []int
+	for _, field := range strings.Fields(out) {
+		id, ok := parseID(field)
+		if !ok {
+			return nil, fmt.Errorf("id -G says %q, which is no group id", field)
+		}
+		ids = append(ids, id)
+	}
+	return ids, nil
+}

@@ -1,0 +1,10 @@
+//go:build unix && !darwin
+
+package account
+
+import "context"
+
+// askPasswd asks for a line of passwd(5).
+func (s source) askPasswd(ctx context.Context, key string) (string, error) {
+	return s.getent(ctx, "passwd", key)
+}
