@@ -6,10 +6,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"os"
-	"sync/atomic"
 	"time"
 
 	"github.com/rexec/rex/proto"
@@ -19,14 +17,6 @@ import (
 // user namespace, and the id of nobody besides: it names nobody in particular.
 const overflowUID = 65534
 
-// States of a [UnixConn]: fresh -> shaking -> ready, or from any -> closed.
-const (
-	connFresh int32 = iota
-	connShaking
-	connReady
-	connClosed
-)
-
 // A UnixConn is an accepted connection. It carries nothing until Handshake has
 // succeeded. Its methods may be called concurrently, with one Read and one
 // Write at a time.
@@ -35,9 +25,8 @@ type UnixConn struct {
 	peer     PeerAddr
 	listener *UnixListener
 	ticket   *ticket
-	state    atomic.Int32
-	crowded  atomic.Bool
-	user     string // set before state becomes connReady
+	stage    stage
+	user     string // set before the stage is ready
 }
 
 // Handshake reads the peer's login and answers it. The login succeeds if the
@@ -48,7 +37,7 @@ type UnixConn struct {
 //
 // It returns up to 2 s after the failure, until the peer has read the verdict.
 func (c *UnixConn) Handshake(ctx context.Context) error {
-	if !c.state.CompareAndSwap(connFresh, connShaking) {
+	if !c.stage.begin() {
 		return c.failure(errors.New("a connection has one handshake"))
 	}
 	defer c.ticket.leave()
@@ -57,12 +46,12 @@ func (c *UnixConn) Handshake(ctx context.Context) error {
 	stop := cutOff(ctx, c.conn)
 	err := c.login()
 	if err != nil {
-		c.refuse(err)
+		refuse(c.conn, err, c.listener.drain)
 	}
 	if late := !stop(); late && (err == nil || errors.Is(err, os.ErrDeadlineExceeded)) {
 		err = fmt.Errorf("not complete in time: %w", context.Cause(ctx))
 	}
-	if err == nil && c.state.CompareAndSwap(connShaking, connReady) {
+	if err == nil && c.stage.succeed() {
 		return nil
 	}
 	defer c.Close()
@@ -71,19 +60,7 @@ func (c *UnixConn) Handshake(ctx context.Context) error {
 
 // failure is the error of a login that did not succeed because of err.
 func (c *UnixConn) failure(err error) error {
-	switch {
-	case c.crowded.Load():
-		err = ErrCrowded
-	case c.state.Load() == connClosed:
-		err = net.ErrClosed
-	}
-	return &LoginError{Peer: c.peer, Err: err}
-}
-
-// cutOff ends all reading and writing of conn when ctx ends, until stop is
-// called. If stop returns false it was too late.
-func cutOff(ctx context.Context, conn net.Conn) (stop func() bool) {
-	return context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })
+	return &LoginError{Peer: c.peer, Err: c.stage.reason(err)}
 }
 
 func (c *UnixConn) login() error {
@@ -93,6 +70,9 @@ func (c *UnixConn) login() error {
 	auth, err := proto.ReadAuth(&loginReader{conn: c.conn, uid: c.peer.UID})
 	if err != nil {
 		return err
+	}
+	if auth.Mode != proto.AuthPeer {
+		return denial("a Unix socket takes the credentials of its peer, and no keys")
 	}
 	// The usual name needs no look into what may be a database elsewhere.
 	if auth.User != c.listener.name && !c.listener.accounts.has(auth.User, c.peer.UID) {
@@ -106,7 +86,7 @@ func (c *UnixConn) login() error {
 	if err != nil {
 		return err
 	}
-	return sendVerdict(c.conn, proto.AuthOK, "", time.Time{})
+	return sendVerdict(c.conn, &proto.AuthResult{Code: proto.AuthOK}, time.Time{})
 }
 
 // admissible says whether the peer may log in at all.
@@ -120,53 +100,16 @@ func (c *UnixConn) admissible() error {
 	return nil
 }
 
-// refuse tells the peer the verdict if it can still be told, and waits until
-// it has had a chance to read it: closing with unread bytes would make the
-// peer's next system call fail first.
-func (c *UnixConn) refuse(reason error) {
-	code, text, ok := verdict(reason)
-	if !ok || sendVerdict(c.conn, code, text, time.Now().Add(c.listener.drain)) != nil {
-		return
-	}
-	_ = c.conn.CloseWrite()
-	_ = c.conn.SetReadDeadline(time.Now().Add(c.listener.drain))
-	_, _ = io.CopyN(io.Discard, c.conn, drainBytes)
-}
-
-// verdict is what the peer is told about an error; ok is false if there is
-// nobody to tell.
-func verdict(err error) (code proto.AuthCode, text string, ok bool) {
-	if d, is := errors.AsType[denial](err); is {
-		return proto.AuthDenied, string(d), true
-	}
-	if a, is := errors.AsType[*proto.AuthError](err); is {
-		return a.Code, a.Reason, true
-	}
-	return 0, "", false
-}
-
-func sendVerdict(conn *net.UnixConn, code proto.AuthCode, text string, deadline time.Time) error {
-	frame, err := (&proto.AuthResult{Code: code, Text: text}).Append(nil)
-	if err != nil {
-		return err
-	}
-	if !deadline.IsZero() {
-		_ = conn.SetWriteDeadline(deadline)
-	}
-	_, err = conn.Write(frame)
-	return err
-}
-
 // crowdOut makes room for others.
 func (c *UnixConn) crowdOut() {
-	c.crowded.Store(true)
+	c.stage.crowded.Store(true)
 	c.listener.limited().Warn("too many connections that have not logged in, one was dropped", "peer", c.peer.String())
 	_ = c.Close()
 }
 
 // User is the account that logged in; empty before Handshake succeeded.
 func (c *UnixConn) User() string {
-	if c.state.Load() != connReady {
+	if !c.stage.ready() {
 		return ""
 	}
 	return c.user
@@ -177,7 +120,7 @@ func (c *UnixConn) UID() int { return c.peer.UID }
 
 // Read reads from a peer that has logged in.
 func (c *UnixConn) Read(p []byte) (int, error) {
-	if err := c.usable(); err != nil {
+	if err := c.stage.usable(); err != nil {
 		return 0, err
 	}
 	return c.conn.Read(p)
@@ -185,32 +128,22 @@ func (c *UnixConn) Read(p []byte) (int, error) {
 
 // Write writes to a peer that has logged in.
 func (c *UnixConn) Write(p []byte) (int, error) {
-	if err := c.usable(); err != nil {
+	if err := c.stage.usable(); err != nil {
 		return 0, err
 	}
 	return c.conn.Write(p)
 }
 
-func (c *UnixConn) usable() error {
-	switch c.state.Load() {
-	case connReady:
-		return nil
-	case connClosed:
-		return net.ErrClosed
-	}
-	return ErrNotAuthenticated
-}
-
 // Close closes the connection at once; see [Conn].
 func (c *UnixConn) Close() error {
-	c.state.Store(connClosed)
+	c.stage.close()
 	c.ticket.leave()
 	return c.conn.Close()
 }
 
 // CloseWrite ends the direction to the peer; see [Conn].
 func (c *UnixConn) CloseWrite() error {
-	if err := c.usable(); err != nil {
+	if err := c.stage.usable(); err != nil {
 		return err
 	}
 	return c.conn.CloseWrite()

@@ -38,7 +38,7 @@ func TestOtherUser(t *testing.T) {
 			t.Errorf("uid %d: %v, %s", uid, err, out)
 		}
 		got := receive(t, logins)
-		if e, ok := errors.AsType[*LoginError](got.err); !ok || e.Peer.UID != int(uid) || e.Peer.PID == 0 {
+		if e, ok := errors.AsType[*LoginError](got.err); !ok || e.Peer.(PeerAddr).UID != int(uid) || e.Peer.(PeerAddr).PID == 0 {
 			t.Errorf("uid %d: server's error %v", uid, got.err)
 		}
 	}

@@ -3,6 +3,7 @@ package transport
 import (
 	"errors"
 	"fmt"
+	"net"
 	"os"
 
 	"github.com/rexec/rex/proto"
@@ -76,7 +77,7 @@ func (e *ForeignPeerError) Error() string {
 // A LoginError is the server's side of a login that failed: what a log should
 // say about it. The connection is closed.
 type LoginError struct {
-	Peer PeerAddr
+	Peer net.Addr
 	Err  error // why; its text is escaped
 }
 
@@ -97,3 +98,29 @@ func ignoreClosed(err error) error {
 	}
 	return err
 }
+
+// ErrNoKeys is returned by [DialTCP] when there is no key to log in with.
+var ErrNoKeys = errors.New("no key to log in with")
+
+// A HandshakeError says that no login took place, because the two ends did not
+// understand each other.
+type HandshakeError struct {
+	Reason string // already escaped and cut
+	Err    error  // nil if there is no more to know
+}
+
+func (e *HandshakeError) Error() string { return "handshake: " + e.Reason }
+
+// Unwrap returns the cause, if there is one.
+func (e *HandshakeError) Unwrap() error { return e.Err }
+
+// A SignError says that a key of this user could not be used.
+type SignError struct {
+	Signer string // which one
+	Err    error
+}
+
+func (e *SignError) Error() string { return fmt.Sprintf("cannot sign with %s: %v", e.Signer, e.Err) }
+
+// Unwrap returns the cause.
+func (e *SignError) Unwrap() error { return e.Err }

@@ -240,15 +240,6 @@ func (l *UnixListener) Accept() (net.Conn, error) {
 	}
 }
 
-func outOfResources(err error) bool {
-	for _, e := range []error{unix.EMFILE, unix.ENFILE, unix.ENOBUFS, unix.ENOMEM} {
-		if errors.Is(err, e) {
-			return true
-		}
-	}
-	return false
-}
-
 // pause waits a moment, or until Close.
 func (l *UnixListener) pause() {
 	t := time.NewTimer(acceptPause)
@@ -279,7 +270,7 @@ func (l *UnixListener) admit(c *net.UnixConn) *UnixConn {
 	}
 	if fd >= l.maxFD-reservedFiles {
 		l.limited().Warn("descriptors run out, connection refused", "peer", peer.String())
-		_ = sendVerdict(c, proto.AuthBusy, "the server has no descriptors left", time.Now().Add(acceptPause))
+		_ = sendVerdict(c, &proto.AuthResult{Code: proto.AuthBusy, Text: "the server has no descriptors left"}, time.Now().Add(acceptPause))
 		_ = c.Close()
 		l.pause()
 		return nil

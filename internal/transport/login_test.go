@@ -111,8 +111,10 @@ func TestLoginRefused(t *testing.T) {
 	long := append([]byte{0, 0, 0, 0}, ok[4:]...)
 	badVersion := bytes.Clone(ok)
 	badVersion[5]++
-	badMode := bytes.Clone(ok)
-	badMode[6] = byte(proto.AuthKey)
+	badMode, err := (&proto.Auth{Mode: proto.AuthNegotiate, User: currentUser(), Keys: [][]byte{[]byte("key")}}).Append(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
 	garbage := append(bytes.Clone(ok), 'x')
 	garbage[3]++
 	otherUser := authFrame(t, "nobody")
@@ -129,7 +131,7 @@ func TestLoginRefused(t *testing.T) {
 		{"oversized", []byte{0, 0, 0x80, 1}, proto.AuthDenied, "32769 bytes"},
 		{"largest length", []byte{0xff, 0xff, 0xff, 0xff}, proto.AuthDenied, "bytes"},
 		{"other version", badVersion, proto.AuthBadVersion, "version"},
-		{"mode of keys", badMode, proto.AuthDenied, "mode 1"},
+		{"mode of keys", badMode, proto.AuthDenied, "no keys"},
 		{"trailing garbage", garbage, proto.AuthDenied, "trailing"},
 		{"http", []byte("GET / HTTP/1.1\r\nHost: x\r\n\r\n"), proto.AuthDenied, "bytes"},
 		{"ssh", []byte("SSH-2.0-OpenSSH_9.2\r\n"), proto.AuthDenied, "bytes"},
@@ -154,7 +156,7 @@ func TestLoginRefused(t *testing.T) {
 			}
 			c.Close()
 			got := receive(t, logins)
-			if e, ok := errors.AsType[*LoginError](got.err); !ok || e.Peer.UID != os.Geteuid() {
+			if e, ok := errors.AsType[*LoginError](got.err); !ok || e.Peer.(PeerAddr).UID != os.Geteuid() {
 				t.Errorf("server's error %v", got.err)
 			}
 			if got.conn.User() != "" {
