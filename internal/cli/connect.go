@@ -7,13 +7,11 @@ import (
 	"io"
 	"io/fs"
 	"os/exec"
-	"os/user"
 	"path/filepath"
-	"strconv"
-	"strings"
 	"syscall"
 	"time"
 
+	"github.com/rexec/rex/internal/login"
 	"github.com/rexec/rex/internal/transport"
 )
 
@@ -25,6 +23,8 @@ type link struct {
 	hint string
 	// program, if the connection is one's input and output, names it.
 	program string
+	// login is how the connection over the network was made, nil otherwise.
+	login *login.Conn
 }
 
 // whyEnded says that the program behind the connection has ended, if it has,
@@ -56,9 +56,7 @@ func (r *runner) connect(ctx context.Context) *failure {
 	case r.inv.proxyCommand.set && r.inv.proxyCommand.value != "none":
 		return r.connectProxy(ctx)
 	}
-	name := shellQuote(r.inv.tokenHost())
-	return fail(howUsage, "rex does not speak TCP in this version").
-		withHint("rex -o ProxyCommand='ssh %s rexd --stdio' %s", name, r.again())
+	return r.connectNetwork(ctx)
 }
 
 // connectLocal starts a daemon for this one session.
@@ -166,60 +164,4 @@ func cause(err error) error {
 		err = inner
 	}
 	return err
-}
-
-// expand replaces %h, %p, %r, %n and %% by what was checked when the command
-// line was read. Other tokens of ssh would name things that rex does not have.
-func (r *runner) expand(line string) (string, error) {
-	var b strings.Builder
-	for rest := line; ; {
-		before, after, found := strings.Cut(rest, "%")
-		b.WriteString(before)
-		if !found {
-			return b.String(), nil
-		}
-		if after == "" {
-			return "", errors.New("a single % at the end")
-		}
-		switch after[0] {
-		case '%':
-			b.WriteByte('%')
-		case 'h':
-			b.WriteString(r.inv.tokenHost())
-		case 'n':
-			b.WriteString(r.inv.target.host)
-		case 'p':
-			b.WriteString(strconv.Itoa(r.inv.portNumber()))
-		case 'r':
-			name, err := r.remoteUser()
-			if err != nil {
-				return "", err
-			}
-			b.WriteString(name)
-		default:
-			return "", fmt.Errorf("unknown token %%%c: there are %%h, %%p, %%r, %%n and %%%%", after[0])
-		}
-		rest = after[1:]
-	}
-}
-
-// remoteUser is the user asked for, or the one who runs rex.
-func (r *runner) remoteUser() (string, error) {
-	if r.inv.user.set {
-		return r.inv.user.value, nil
-	}
-	me, err := user.Current()
-	if err != nil {
-		return "", err
-	}
-	if err := checkUser(me.Username); err != nil {
-		return "", err
-	}
-	return me.Username, nil
-}
-
-// isMe reports whether name is the account that runs rex.
-func isMe(name string) bool {
-	me, err := user.Current()
-	return err == nil && (me.Username == name || me.Uid == name)
 }

@@ -36,16 +36,6 @@ func TestExpand(t *testing.T) {
 	}
 }
 
-func TestNoTCP(t *testing.T) {
-	for _, words := range []string{"web1 uptime", "-oProxyCommand=none web1 uptime", "-J none web1 uptime"} {
-		f := testRunner(t, strings.Fields(words)...).connect(t.Context())
-		if f == nil || f.msg != "rex does not speak TCP in this version" ||
-			f.hint != "rex -o ProxyCommand='ssh web1 rexd --stdio' web1 uptime" {
-			t.Errorf("%s: %+v", words, f)
-		}
-	}
-}
-
 func TestLocalIsMe(t *testing.T) {
 	f := testRunner(t, "somebody-else@local:", "id").connect(t.Context())
 	if f == nil || f.how != howUsage || !strings.Contains(f.msg, "as yourself") {

@@ -115,8 +115,14 @@ func complete(err error) bool {
 
 // explain says why there is no status, and what to do.
 func (r *runner) explain(err error) *failure {
+	if f, ok := errors.AsType[*failure](err); ok {
+		return f
+	}
 	if refused, ok := errors.AsType[*session.Error](err); ok {
 		return r.explainRefusal(refused)
+	}
+	if f := r.explainLate(err); f != nil {
+		return f
 	}
 	if missing, ok := errors.AsType[*session.ExitMissingError](err); ok {
 		return r.explainLoss(missing)
@@ -127,10 +133,14 @@ func (r *runner) explain(err error) *failure {
 	case errors.Is(err, session.ErrConnLost):
 		return r.explainNoStart(err)
 	case errors.Is(err, errConnectTimeout):
-		return fail(howLost, "no answer from %s within %v", r.inv.target.text, r.inv.connectTimeout.value).
-			withHint("rex -o ConnectTimeout=%d %s", 4*max(1, int(r.inv.connectTimeout.value.Seconds())), r.again())
+		return r.explainTimeout()
 	}
 	return fail(howLost, "%s", plain(err)).withHint("rex -v %s", r.again())
+}
+
+func (r *runner) explainTimeout() *failure {
+	return fail(howLost, "no answer from %s within %v", r.inv.target.text, r.inv.connectTimeout.value).
+		withHint("rex -o ConnectTimeout=%d %s", 4*max(1, int(r.inv.connectTimeout.value.Seconds())), r.again())
 }
 
 // explainNoStart says why there was no connection any more when the command
@@ -242,7 +252,7 @@ func (r *runner) again() string {
 // plain is an error's text without the names of packages in front.
 func plain(err error) string {
 	text := err.Error()
-	for _, name := range []string{"session: ", "transport: ", "mux: ", "proto: "} {
+	for _, name := range []string{"session: ", "transport: ", "mux: ", "proto: ", "auth: "} {
 		text = strings.ReplaceAll(text, name, "")
 	}
 	return text

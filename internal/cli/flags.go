@@ -29,6 +29,10 @@ func (v *invocation) flag(letter byte) error {
 	case 'N':
 		v.session = once[sessionType]{sessionNone, true}
 		v.refuseSession()
+	case '4':
+		v.network = once[string]{"tcp4", true}
+	case '6':
+		v.network = once[string]{"tcp6", true}
 	case '1':
 		return usage("option -1 asks for a protocol that rex does not have")
 	default:
@@ -74,6 +78,10 @@ func (v *invocation) flagValue(letter byte, value string) error {
 			return err
 		}
 		v.port.put(port)
+	case 'i':
+		v.identityFiles = append(v.identityFiles, value)
+	case 'b':
+		return v.trustKeyword("bindaddress", value)
 	case 'e':
 		key, err := parseEscape(value)
 		v.escape = once[escapeKey]{key, true}

@@ -21,10 +21,10 @@ usage:
   rex completion bash|zsh|fish|powershell
 
 hosts:
+  name, address, host:port, [address]:port, ssh://user@host:port
+                     a daemon on the network: rexd --listen :7390
   local:             a daemon that rex starts for this one command
   unix:/path         a daemon on this machine: rexd --listen unix:/path
-  name, address, host:port, [address]:port, ssh://user@host:port
-                     reached by -o ProxyCommand='ssh %h rexd --stdio' in this version
   A host with the name of a subcommand: rex -- exec command
 
 options of ssh:
@@ -33,10 +33,15 @@ options of ssh:
   -n                 do not read stdin, as in while-read loops
   -q, -v             say less, more (-vv, -vvv)
   -l USER, -p PORT   as user@host:port
+  -i FILE            a private key to log in with; may be repeated
+  -4, -6, -b ADDR    over IPv4 or IPv6 only; from this address
   -e KEY             the escape key, ~ by default, or none; KEY? lists the escapes
   -E FILE            what rex says goes to FILE
-  -o KEY=VALUE       BatchMode ConnectTimeout EscapeChar HostName LogLevel Port ProxyCommand
-                     RemoteCommand RequestTTY SendEnv SetEnv StdinNull User; others of ssh's are accepted
+  -o KEY=VALUE       AddressFamily BatchMode BindAddress CertificateFile ConnectTimeout EscapeChar
+                     GlobalKnownHostsFile HashKnownHosts HostKeyAlias HostName IdentitiesOnly IdentityAgent
+                     IdentityFile LogLevel NumberOfPasswordPrompts Port ProxyCommand RemoteCommand RequestTTY
+                     RevokedHostKeys SendEnv SetEnv StdinNull StrictHostKeyChecking User UserKnownHostsFile;
+                     others of ssh's are accepted
   -V                 print the version
 
 options of rex:

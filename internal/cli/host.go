@@ -115,7 +115,9 @@ func (t target) parseHost(s string) (target, error) {
 // checkHost refuses what is no name of a host and would be something else to a
 // shell or a program's option parser.
 func checkHost(host string) error {
-	bad := func(r rune) bool { return r <= ' ' || r == 0x7f || strings.ContainsRune("'`\"\\$;&<>|(){},/@", r) }
+	bad := func(r rune) bool {
+		return r <= ' ' || 0x7f <= r && r <= 0xa0 || strings.ContainsRune("'`\"\\$;&<>|(){},/@", r)
+	}
 	switch {
 	case host == "":
 		return usage("no host given").withHint("rex user@host command, or rex help")

@@ -48,7 +48,14 @@ func keywordAction(key string) func(v *invocation, key, value string) error {
 		return (*invocation).wordKeyword
 	case "loglevel", "requesttty", "sessiontype":
 		return (*invocation).choiceKeyword
-	case "batchmode", "stdinnull", "clearallforwardings", "permitlocalcommand", "forwardagent", "forkafterauthentication":
+	case "identityfile", "certificatefile", "userknownhostsfile", "globalknownhostsfile":
+		return (*invocation).filesKeyword
+	case "identityagent", "revokedhostkeys", "hostkeyalias", "numberofpasswordprompts", "bindaddress":
+		return (*invocation).trustKeyword
+	case "stricthostkeychecking", "addressfamily":
+		return (*invocation).trustChoice
+	case "identitiesonly", "hashknownhosts",
+		"batchmode", "stdinnull", "clearallforwardings", "permitlocalcommand", "forwardagent", "forkafterauthentication":
 		return (*invocation).switchKeyword
 	}
 	return nil
@@ -177,6 +184,10 @@ func (v *invocation) switchKeyword(key, value string) error {
 		return err
 	}
 	switch key {
+	case "identitiesonly":
+		v.identitiesOnly.put(on.value)
+	case "hashknownhosts":
+		v.hashHosts.put(on.value)
 	case "batchmode":
 		v.batchMode.put(on.value)
 	case "stdinnull":
@@ -226,22 +237,22 @@ func passiveKeyword(key string) bool {
 // passiveKeywords are the keywords of ssh_config(5), obsolete ones included,
 // without those of keywordAction.
 const passiveKeywords = `
-	addkeystoagent addressfamily afstokenpassing bindaddress bindinterface canonicaldomains canonicalizefallbacklocal
-	canonicalizehostname canonicalizemaxdots canonicalizepermittedcnames casignaturealgorithms certificatefile
+	addkeystoagent afstokenpassing bindinterface canonicaldomains canonicalizefallbacklocal
+	canonicalizehostname canonicalizemaxdots canonicalizepermittedcnames casignaturealgorithms
 	challengeresponseauthentication channeltimeout checkhostip cipher ciphers compression compressionlevel
 	connectionattempts controlmaster controlpath controlpersist dsaauthentication enableescapecommandline
 	enablesshkeysign exitonforwardfailure fallbacktorsh fingerprinthash forwardx11 forwardx11timeout forwardx11trusted
-	gatewayports globalknownhostsfile globalknownhostsfile2 gssapiauthentication gssapiclientidentity
+	gatewayports globalknownhostsfile2 gssapiauthentication gssapiclientidentity
 	gssapidelegatecredentials gssapikexalgorithms gssapikeyexchange gssapirenewalforcesrekey gssapiserveridentity
-	gssapitrustdns hashknownhosts host hostbasedacceptedalgorithms hostbasedauthentication hostbasedkeytypes
-	hostkeyalgorithms hostkeyalias identitiesonly identityagent identityfile identityfile2 ignoreunknown include ipqos
+	gssapitrustdns host hostbasedacceptedalgorithms hostbasedauthentication hostbasedkeytypes
+	hostkeyalgorithms identityfile2 ignoreunknown include ipqos
 	kbdinteractiveauthentication kbdinteractivedevices keepalive kerberosauthentication kerberostgtpassing kexalgorithms
-	knownhostscommand logverbose macs match nohostauthenticationforlocalhost numberofpasswordprompts
+	knownhostscommand logverbose macs match nohostauthenticationforlocalhost
 	obscurekeystroketiming passwordauthentication permitremoteopen pkcs11provider preferredauthentications protocol
 	protocolkeepalives proxyusefdpass pubkeyacceptedalgorithms pubkeyacceptedkeytypes pubkeyauthentication
-	refuseconnection rekeylimit requiredrsasize revokedhostkeys rhostsauthentication rhostsrsaauthentication
+	refuseconnection rekeylimit requiredrsasize rhostsauthentication rhostsrsaauthentication
 	rsaauthentication securitykeyprovider serveralivecountmax serveraliveinterval setuptimeout skeyauthentication
-	smartcarddevice streamlocalbindmask streamlocalbindunlink stricthostkeychecking syslogfacility tag tcpkeepalive
+	smartcarddevice streamlocalbindmask streamlocalbindunlink syslogfacility tag tcpkeepalive
 	tisauthentication tunnel tunneldevice updatehostkeys useblacklistedkeys usekeychain useprivilegedport
-	userknownhostsfile userknownhostsfile2 useroaming usersh verifyhostkeydns versionaddendum visualhostkey
+	userknownhostsfile2 useroaming usersh verifyhostkeydns versionaddendum visualhostkey
 	warnweakcrypto xauthlocation`

@@ -77,10 +77,10 @@ func TestMainFailures(t *testing.T) {
 	}{
 		{[]string{"rex"}, "no host given"},
 		{nil, "no host given"},
-		{[]string{"ssh", "exec", "local:"}, "does not speak TCP"}, // a host named exec
+		{[]string{"ssh", "-q", "-i/no/such", "exec", "local:"}, "no key to log in with"}, // a host named exec
 		{[]string{"ssh", "--timeout", "5", "local:"}, "unknown option --"},
-		{[]string{"rex", "--", "exec", "x"}, "does not speak TCP"},
-		{[]string{"rex", "-T", "version"}, "does not speak TCP"},
+		{[]string{"rex", "-q", "-i/no/such", "--", "exec", "x"}, "no key to log in with"},
+		{[]string{"rex", "-q", "-i/no/such", "-T", "version"}, "no key to log in with"},
 		{[]string{"rex", "cp", "a", "b"}, "rex cp is not in this version"},
 		{[]string{"rex", "ping"}, "not in this version"},
 		{[]string{"rex", "service"}, "not in this version"},
@@ -113,7 +113,7 @@ func TestMainStatusFileOfFailures(t *testing.T) {
 	}{
 		"usage": {[]string{"-Z", "local:"}, howUsage},
 		"later": {[]string{"-N", "local:"}, howUsage},
-		"tcp":   {[]string{"host", "x"}, howUsage},
+		"tcp":   {[]string{"-q", "-i/no/such", "host", "x"}, howLogin},
 		"login": {[]string{"unix:" + dir + "/no.sock", "x"}, howLogin},
 	} {
 		file := filepath.Join(dir, name)

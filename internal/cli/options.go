@@ -3,6 +3,7 @@ package cli
 import (
 	"time"
 
+	"github.com/rexec/rex/internal/login"
 	"github.com/rexec/rex/session"
 )
 
@@ -60,6 +61,7 @@ type options struct {
 	sendEnv        []string // patterns, all of them in order
 	setEnv         once[[]string]
 
+	trustOptions
 	longOptions
 
 	version  bool
@@ -71,6 +73,24 @@ type options struct {
 	localOK  once[bool]     // PermitLocalCommand
 	refused  once[*failure] // the first thing that this version cannot do
 	warnings []string       // what has no effect in this version
+}
+
+// trustOptions are about keys and hosts. Files are as they were written, with ~
+// and tokens.
+type trustOptions struct {
+	identityFiles    []string // all of them, in order
+	certificateFiles []string
+	identitiesOnly   once[bool]
+	identityAgent    once[string]
+	passwordPrompts  once[int]
+	userHosts        once[[]string]
+	globalHosts      once[[]string]
+	revokedHosts     once[string]
+	hostAlias        once[string]
+	hashHosts        once[bool]
+	strict           once[login.Strict]
+	network          once[string] // tcp, tcp4 or tcp6
+	bindAddress      once[string] // to connect from
 }
 
 // longOptions is what the options with two dashes have set, the last one

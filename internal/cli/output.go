@@ -16,6 +16,9 @@ import (
 // other error ends both, and counts more than the command's status: what the
 // user wanted to keep is not there.
 type outputs struct {
+	first func() // called at the first byte; nil is not
+	once  sync.Once
+
 	mu  sync.Mutex
 	err error // the first that is not a broken pipe
 }
@@ -51,6 +54,9 @@ func (o *outputs) fail(err error) {
 // that it shares with rex non-blocking: then it waits.
 func (w *localWriter) Write(p []byte) (int, error) {
 	<-w.ready
+	if w.shared.first != nil {
+		w.shared.once.Do(w.shared.first)
+	}
 	if err := w.shared.failure(); err != nil {
 		return 0, err
 	}

@@ -27,12 +27,15 @@ type runner struct {
 	raw    *term.Raw // the terminal on stdin, raw while the command has a pty
 	out    outputs
 
+	timeout *time.Timer // of ConnectTimeout; nil without one
+
 	// Set by work; the others look at cmd and pty once started is closed.
 	link    link
 	client  atomic.Pointer[session.Client]
 	proxy   atomic.Pointer[os.Process] // the ProxyCommand
 	cmd     *session.Cmd
 	pty     bool
+	size    [2]uint16 // rows and columns of the pty; once it is started the sender's
 	started chan struct{}
 
 	leaving     chan leave  // the first reason to go without waiting for the end
@@ -55,6 +58,7 @@ func newRunner(env Env, ui *ui, inv *invocation, exact bool) *runner {
 		started: make(chan struct{}), leaving: make(chan leave, 1),
 	}
 	r.ctx, r.cancel = context.WithCancelCause(context.Background())
+	r.out.first = func() { ui.debugf("first byte") }
 	ui.setRaw(func() bool { return r.raw.Active() && term.IsTerminal(env.Stderr) })
 	return r
 }
@@ -166,28 +170,48 @@ func (r *runner) work() (out outcome) {
 
 // begin connects and starts the command, within ConnectTimeout.
 func (r *runner) begin() *failure {
+	defer func() { r.pauseTimeout() }() // for good
 	if d := r.inv.connectTimeout.value; d > 0 {
-		timer := time.AfterFunc(d, func() { r.cancel(errConnectTimeout) })
-		defer timer.Stop()
+		r.timeout = time.AfterFunc(d, func() { r.cancel(errConnectTimeout) })
 	}
-	r.ui.debugf("connecting to %s", r.inv.target.text)
-	if f := r.connect(r.ctx); f != nil {
-		return f
+	for {
+		r.ui.debugf("connecting to %s", r.inv.target.text)
+		if f := r.connect(r.ctx); f != nil {
+			return f
+		}
+		err := r.open()
+		if err == nil {
+			r.loginAccepted()
+			return nil
+		}
+		if !r.loginAgain(err) {
+			_ = r.raw.Restore()
+			return r.explain(err)
+		}
 	}
-	client, err := session.NewClient(r.link.conn, &session.Options{Log: r.ui.logger()})
+}
+
+// pauseTimeout stops the clock of ConnectTimeout, which is not for questions,
+// until resume begins anew.
+func (r *runner) pauseTimeout() (resume func()) {
+	if r.timeout == nil || !r.timeout.Stop() {
+		return func() {}
+	}
+	return func() { r.timeout.Reset(r.inv.connectTimeout.value) }
+}
+
+// open begins the session and starts the command.
+func (r *runner) open() error {
+	client, err := session.NewClient(r.link.conn, &session.Options{Log: r.ui.logger(), Window: r.link.window()})
 	if err != nil {
-		return r.explain(err)
+		return err
 	}
 	r.client.Store(client)
 	r.ui.debugf("connected")
 	if f := r.prepare(client); f != nil {
 		return f
 	}
-	if err := r.start(); err != nil {
-		_ = r.raw.Restore()
-		return r.explain(err)
-	}
-	return nil
+	return r.start()
 }
 
 // prepare makes the command of what the command line says.
@@ -211,7 +235,7 @@ func (r *runner) prepare(client *session.Client) *failure {
 	if r.pty {
 		c.Term = r.terminal()
 	}
-	if !r.inv.stdinNull.value && !r.typed() {
+	if !r.inv.stdinNull.value && !r.typed() && !r.typedLate() {
 		c.Stdin = r.env.Stdin
 	}
 	return nil
@@ -236,6 +260,13 @@ func (r *runner) start() error {
 			return err
 		}
 		attach = func() error { return r.attachKeyboard(stdin) }
+	}
+	if r.typedLate() {
+		stdin, err := r.cmd.StdinPipe()
+		if err != nil {
+			return err
+		}
+		attach = func() error { r.attachTerminal(stdin); return nil }
 	}
 	err := r.cmd.Start()
 	if errors.Is(err, context.Canceled) {

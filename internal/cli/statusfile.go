@@ -98,7 +98,7 @@ func openStatusFile(name string) (*statusFile, error) {
 	}
 	temp, err := createBeside(name)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("%s: %w", name, cause(err)) // not the name that the user did not give
 	}
 	_ = os.Remove(name)
 	return &statusFile{name: name, temp: temp}, nil

@@ -21,11 +21,16 @@ func (r *runner) supervise(finished <-chan struct{}) {
 	rungs := ladder{keep: r.inv.orphan == session.OrphanKeep}
 	timer := time.NewTimer(0)
 	<-timer.C
+	started := r.started
 	for {
 		var next event
 		select {
 		case <-finished:
 			return
+		case <-started:
+			started = nil
+			sender.resize() // a change that came before this had nobody to go to
+			continue
 		case <-changes:
 			_ = r.raw.Again()
 			if r.isStarted() {

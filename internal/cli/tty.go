@@ -47,12 +47,15 @@ func (r *runner) terminal() *session.Term {
 	if rows, cols, ok := term.Size(r.env.Stdin, r.env.Stdout, r.env.Stderr); ok {
 		t.Rows, t.Cols = rows, cols
 	}
+	r.size = [2]uint16{t.Rows, t.Cols}
 	return t
 }
 
-// resize tells the command the size of this terminal.
+// resize tells the command the size of this terminal, if it has another one.
 func (r *runner) resize() {
-	if rows, cols, ok := term.Size(r.env.Stdin, r.env.Stdout, r.env.Stderr); ok && r.pty {
+	rows, cols, ok := term.Size(r.env.Stdin, r.env.Stdout, r.env.Stderr)
+	if size := [2]uint16{rows, cols}; ok && r.pty && size != r.size {
+		r.size = size
 		_ = r.cmd.Resize(rows, cols)
 	}
 }

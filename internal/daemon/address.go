@@ -3,28 +3,67 @@
 package daemon
 
 import (
-	"errors"
 	"fmt"
+	"net"
+	"net/netip"
+	"strconv"
 	"strings"
 )
 
-const hintAddress = "use unix:/path, for example --listen unix:/run/rex/rexd.sock"
+const hintAddress = "use host:port, for example --listen :7390, or unix:/path, for example --listen unix:/run/rex/rexd.sock"
 
-// errNetwork is about host:port.
-var errNetwork = errors.New("this version listens on Unix sockets only, not on the network")
+// An address is one to listen on.
+type address struct {
+	path string // of a socket; empty for TCP
+	tcp  string // host:port
+}
 
-// parseAddress returns the path of a socket's address, unix:/path.
-func parseAddress(addr string) (path string, err error) {
-	path, ok := strings.CutPrefix(addr, "unix:")
-	switch {
-	case !ok && strings.HasPrefix(addr, "/"):
-		return "", fmt.Errorf("%q lacks its scheme: unix:%s", addr, addr)
-	case !ok && strings.Contains(addr, ":"):
-		return "", fmt.Errorf("%q: %w", addr, errNetwork)
-	case !ok:
-		return "", fmt.Errorf("%q is not an address", addr)
-	case !strings.HasPrefix(path, "/") || strings.ContainsRune(path, 0):
-		return "", fmt.Errorf("%q does not have the absolute path of a socket", addr)
+// String is the address as it is written.
+func (a address) String() string {
+	if a.path != "" {
+		return "unix:" + a.path
 	}
-	return path, nil
+	return a.tcp
+}
+
+// parseAddress parses unix:/path or host:port.
+func parseAddress(text string) (address, error) {
+	path, ok := strings.CutPrefix(text, "unix:")
+	switch {
+	case !ok && strings.HasPrefix(text, "/"):
+		return address{}, fmt.Errorf("%q lacks its scheme: unix:%s", text, text)
+	case !ok && !strings.Contains(text, ":"):
+		return address{}, fmt.Errorf("%q is not an address", text)
+	case !ok:
+		if err := checkHostPort(text); err != nil {
+			return address{}, err
+		}
+		return address{tcp: text}, nil
+	case !strings.HasPrefix(path, "/") || strings.ContainsRune(path, 0):
+		return address{}, fmt.Errorf("%q does not have the absolute path of a socket", text)
+	}
+	return address{path: path}, nil
+}
+
+// checkHostPort wants an address or a name, or nothing for all addresses, and
+// a number.
+func checkHostPort(text string) error {
+	host, port, err := net.SplitHostPort(text)
+	if err != nil {
+		if _, ipErr := netip.ParseAddr(text); ipErr == nil {
+			return fmt.Errorf("%q has no port: [%s]:7390", text, text)
+		}
+		return fmt.Errorf("%q is not host:port (an IPv6 address needs brackets)", text)
+	}
+	if _, err := strconv.ParseUint(port, 10, 16); err != nil {
+		return fmt.Errorf("%q does not have a port from 0 to 65535", text)
+	}
+	if _, err := netip.ParseAddr(host); err != nil && strings.ContainsFunc(host, notInName) {
+		return fmt.Errorf("%q does not have the name or address of a host", text)
+	}
+	return nil
+}
+
+func notInName(r rune) bool {
+	return !('a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9' || r == '-' || r == '.' || r == '_')
 }

@@ -4,6 +4,7 @@ package daemon
 
 import (
 	"cmp"
+	"context"
 	"fmt"
 	"os"
 	"strings"
@@ -28,13 +29,17 @@ func (p *program) check() error {
 	if len(s.listen) == 0 {
 		errs = append(errs, usageErrorf(hintNoAddress, "no address to listen on"))
 	}
-	for _, path := range s.listen {
-		line("listen", "unix:%s", path)
-		if err := transport.CheckListenUnix(path); err != nil {
+	for _, addr := range s.listen {
+		line("listen", "%s", addr)
+		if addr.path == "" {
+			continue
+		}
+		if err := transport.CheckListenUnix(addr.path); err != nil {
 			errs = append(errs, err)
 		}
 	}
 	line("users", "%s", describeUsers())
+	errs = append(errs, p.checkNetwork(s, line)...)
 	handler, err := execd.New(p.handlerOptions(s))
 	if err != nil {
 		errs = append(errs, fmt.Errorf("tree %s: %w", s.tree, err))
@@ -43,7 +48,7 @@ func (p *program) check() error {
 		line("tree", "%s (%s)", handler.Mode(), handler.Reason())
 		_ = handler.Close()
 	}
-	line("max_commands", "%d at once in a session", s.maxCommands)
+	line("max_commands", "%s", s.describeCommands())
 	line("drain", "%s", s.drain)
 	line("log_level", "%s", strings.ToLower(s.level.String()))
 	if len(errs) == 0 {
@@ -65,7 +70,48 @@ func (p *program) describeFile(s *settings) string {
 
 func describeUsers() string {
 	if os.Geteuid() == 0 {
-		return "root only: this version runs commands as nobody but the user it runs as, root too"
+		return "root only, on Unix sockets"
 	}
 	return fmt.Sprintf("%s (uid %d) only", userName(), os.Geteuid())
+}
+
+// describeCommands names both bounds only if there are two.
+func (s *settings) describeCommands() string {
+	local, network := s.localCommands(), s.networkCommands()
+	if local == network || len(s.onNetwork()) == 0 {
+		return fmt.Sprintf("%d at once in a session", local)
+	}
+	return fmt.Sprintf("%d at once in a session, %d if it came over the network", local, network)
+}
+
+// checkNetwork says who may log in over TCP and who this host is.
+func (p *program) checkNetwork(s *settings, line func(key, format string, args ...any)) (errs []error) {
+	if len(s.onNetwork()) == 0 {
+		return nil
+	}
+	n, err := newNetwork(context.Background(), s)
+	if err != nil {
+		errs = append(errs, err)
+	} else {
+		line("logins", "%s", n.login.describe(os.Geteuid()))
+		for _, note := range n.notes {
+			text := note.text
+			for i := 0; i+1 < len(note.attrs); i += 2 {
+				text += fmt.Sprintf(" %v=%v", note.attrs[i], note.attrs[i+1])
+			}
+			line("note", "%s", escape(text))
+		}
+	}
+	src := s.login.keySource(os.Geteuid(), p.env.Getenv)
+	keys, err := src.load(false)
+	switch {
+	case err != nil:
+		return append(errs, err)
+	case len(keys) == 0:
+		line("host_key", "%s would be made", src.own)
+	}
+	for _, k := range keys {
+		line("host_key", "%s %s %s", k.file, k.key.Key().Type(), k.key.Key().Fingerprint())
+	}
+	return errs
 }

@@ -23,7 +23,7 @@ func TestCheck(t *testing.T) {
 	}
 	users := "users:        " + userName() + " (uid "
 	if os.Geteuid() == 0 {
-		users = "users:        root only: "
+		users = "users:        root only, on Unix sockets\n"
 	}
 	for _, want := range []string{
 		"config:       " + name + "\n",
@@ -66,6 +66,10 @@ func TestCheckBesideDaemon(t *testing.T) {
 
 func TestCheckFinds(t *testing.T) {
 	file := socketPath(t)
+	root := "rexd: error: rexd runs as root"
+	if os.Geteuid() != 0 {
+		root = "rexd: error: key file /nonexistent"
+	}
 	if err := os.WriteFile(file, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -81,6 +85,7 @@ func TestCheckFinds(t *testing.T) {
 		{[]string{"--listen", "unix:" + file}, []string{"rexd: error: socket " + file + ": there is something that is not a socket"}},
 		{[]string{"--listen", "unix:" + file, "--listen", "unix:" + open}, []string{"rexd: error: socket " + file, "rexd: error: socket " + open + ": everybody may write"}},
 		{[]string{"--config", writeConfig(t, "foo = 1")}, []string{":1:1: unknown key foo"}},
+		{[]string{"--listen", ":0", "--host-key", "/nonexistent"}, []string{root, "key file /nonexistent: no such file", "ssh-keygen -t ed25519 -N '' -f /nonexistent makes one"}},
 		{[]string{"--config", "/nonexistent"}, []string{"cannot read the configuration"}},
 	} {
 		got := runToEnd(t, command(t, append(tt.args, "--check")...))

@@ -4,6 +4,7 @@ package daemon
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -12,6 +13,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/pelletier/go-toml/v2"
@@ -24,17 +26,32 @@ const (
 	maxConfig = 1 << 20
 	// defaultDrain is how long a shutdown waits for running commands.
 	defaultDrain = 30 * time.Second
+	// networkCommands is how many commands a session over TCP may run at once,
+	// unless it is configured.
+	networkCommands = 64
 )
 
 // settings is what rexd does, from the configuration and the flags.
 type settings struct {
-	file        string   // that was read; empty if there was none
-	listen      []string // paths of sockets
-	maxCommands int      // of one session at once
+	file        string // that was read; empty if there was none
+	listen      []address
+	maxCommands int // of one session at once; 0 is the default
 	drain       time.Duration
 	level       slog.Level
 	levelSet    bool   // by the file or a flag
 	tree        string // how processes are held; empty chooses
+	login       loginSettings
+}
+
+// localCommands bounds the commands of a session that needed no network.
+func (s *settings) localCommands() int { return cmp.Or(s.maxCommands, proto.MaxCommands) }
+
+// networkCommands bounds those of a session over TCP.
+func (s *settings) networkCommands() int { return cmp.Or(s.maxCommands, networkCommands) }
+
+// onNetwork are the addresses of TCP.
+func (s *settings) onNetwork() []address {
+	return slices.DeleteFunc(slices.Clone(s.listen), func(a address) bool { return a.tcp == "" })
 }
 
 // A file is the configuration as it is written.
@@ -44,13 +61,40 @@ type file struct {
 	Drain       *string  `toml:"drain"`
 	LogLevel    *string  `toml:"log_level"`
 	Tree        *string  `toml:"tree"`
+
+	HostKeys               []string `toml:"host_keys"`
+	AuthorizedKeys         []string `toml:"authorized_keys"`
+	AllowUsers             []string `toml:"allow_users"`
+	AllowGroups            []string `toml:"allow_groups"`
+	DenyUsers              []string `toml:"deny_users"`
+	DenyGroups             []string `toml:"deny_groups"`
+	PermitRoot             *string  `toml:"permit_root"`
+	TrustedUserCAKeys      *string  `toml:"trusted_user_ca_keys"`
+	RevokedKeys            *string  `toml:"revoked_keys"`
+	StrictModes            *bool    `toml:"strict_modes"`
+	PermitUserEnvironment  *bool    `toml:"permit_user_environment"`
+	SSHDPolicyAcknowledged *bool    `toml:"sshd_policy_acknowledged"`
+}
+
+// A setter takes the value of a key.
+type setter struct {
+	key string
+	set func() error
 }
 
 // wanted says what kind of value each key takes.
 func wanted(key string) string {
 	switch key {
 	case "listen":
-		return `an array of strings, such as ["unix:/run/rex/rexd.sock"]`
+		return `an array of strings, such as [":7390", "unix:/run/rex/rexd.sock"]`
+	case "allow_users", "allow_groups", "deny_users", "deny_groups":
+		return `an array of names, such as ["alice"]`
+	case "host_keys", "authorized_keys":
+		return "an array of strings, each a file"
+	case "permit_root":
+		return `"yes", "no" or "forced-commands-only"`
+	case "strict_modes", "permit_user_environment", "sshd_policy_acknowledged":
+		return "true or false"
 	case "max_commands":
 		return "an integer"
 	case "drain":
@@ -63,7 +107,7 @@ func wanted(key string) string {
 // there, and puts the flags on top. withDefault says whether the default file
 // counts. Its errors are usage errors.
 func loadSettings(f *flags, getenv func(string) string, withDefault bool) (*settings, error) {
-	s := &settings{maxCommands: proto.MaxCommands, drain: defaultDrain}
+	s := &settings{drain: defaultDrain}
 	name := f.config
 	if name == "" && withDefault {
 		name = defaultFile(os.Geteuid(), getenv)
@@ -114,16 +158,13 @@ func (s *settings) apply(name string, doc []byte) error {
 		return decodeError(name, err)
 	}
 	s.file = name
-	for _, set := range []struct {
-		key string
-		set func() error
-	}{
+	for _, set := range append([]setter{
 		{"listen", func() error { return s.setListen(f.Listen) }},
 		{"max_commands", func() error { return s.setMaxCommands(f.MaxCommands) }},
 		{"drain", func() error { return s.setDrain(f.Drain) }},
 		{"log_level", func() error { return s.setLevel(f.LogLevel) }},
 		{"tree", func() error { return s.setTree(f.Tree) }},
-	} {
+	}, s.login.setters(&f)...) {
 		if err := set.set(); err != nil {
 			return valueError(name, doc, set.key, err)
 		}
@@ -136,6 +177,9 @@ func (s *settings) override(f *flags) error {
 	if f.level != nil {
 		s.level, s.levelSet = *f.level, true
 	}
+	if err := s.login.override(f); err != nil {
+		return err
+	}
 	if len(f.listen) == 0 {
 		return nil
 	}
@@ -145,19 +189,19 @@ func (s *settings) override(f *flags) error {
 	return nil
 }
 
-func (s *settings) setListen(addrs []string) error {
-	var paths []string
-	for _, addr := range addrs {
-		path, err := parseAddress(addr)
+func (s *settings) setListen(texts []string) error {
+	var addrs []address
+	for _, text := range texts {
+		addr, err := parseAddress(text)
 		if err != nil {
 			return err
 		}
-		if slices.Contains(paths, path) {
-			return fmt.Errorf("%q is named twice", addr)
+		if slices.Contains(addrs, addr) && !strings.HasSuffix(addr.tcp, ":0") {
+			return fmt.Errorf("%q is named twice", text)
 		}
-		paths = append(paths, path)
+		addrs = append(addrs, addr)
 	}
-	s.listen = paths
+	s.listen = addrs
 	return nil
 }
 

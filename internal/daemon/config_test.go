@@ -12,18 +12,20 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/rexec/rex/internal/auth/authorize"
 )
 
 func TestConfigGood(t *testing.T) {
-	base := settings{file: "f", maxCommands: 240, drain: 30 * time.Second}
+	base := settings{file: "f", drain: 30 * time.Second}
 	for _, tt := range []struct {
 		text string
 		want func(*settings)
 	}{
 		{"", func(*settings) {}},
 		{"# nothing\n\n", func(*settings) {}},
-		{`listen = ["unix:/a", "unix:/b"]`, func(s *settings) { s.listen = []string{"/a", "/b"} }},
-		{"listen = [\n  \"unix:/a\", # one\n]\n", func(s *settings) { s.listen = []string{"/a"} }},
+		{`listen = ["unix:/a", ":7390"]`, func(s *settings) { s.listen = []address{{path: "/a"}, {tcp: ":7390"}} }},
+		{"listen = [\n  \"unix:/a\", # one\n]\n", func(s *settings) { s.listen = []address{{path: "/a"}} }},
 		{`listen = []`, func(*settings) {}},
 		{`max_commands = 1`, func(s *settings) { s.maxCommands = 1 }},
 		{`max_commands = 240`, func(s *settings) { s.maxCommands = 240 }},
@@ -32,6 +34,21 @@ func TestConfigGood(t *testing.T) {
 		{`log_level = "debug"`, func(s *settings) { s.level, s.levelSet = slog.LevelDebug, true }},
 		{`log_level = 'error'`, func(s *settings) { s.level, s.levelSet = slog.LevelError, true }},
 		{`tree = "auto"`, func(*settings) {}},
+		{`host_keys = ["/k1", "/k2"]`, func(s *settings) { s.login.hostKeys = []string{"/k1", "/k2"} }},
+		{`authorized_keys = ["/etc/keys/%u", ".ssh/keys"]`, func(s *settings) { s.login.authorizedKeys = []string{"/etc/keys/%u", ".ssh/keys"} }},
+		{`authorized_keys = ["none"]`, func(s *settings) { s.login.authorizedKeys = []string{"none"} }},
+		{`allow_users = ["alice", "bob"]`, func(s *settings) { s.login.allowUsers = []string{"alice", "bob"} }},
+		{`allow_users = []`, func(*settings) {}},
+		{`allow_groups = ["rex"]`, func(s *settings) { s.login.allowGroups = []string{"rex"} }},
+		{`deny_users = ["eve"]`, func(s *settings) { s.login.denyUsers = []string{"eve"} }},
+		{`deny_groups = ["guests"]`, func(s *settings) { s.login.denyGroups = []string{"guests"} }},
+		{`permit_root = "forced-commands-only"`, func(s *settings) { s.login.permitRoot = authorize.RootForcedOnly }},
+		{`trusted_user_ca_keys = "/ca"`, func(s *settings) { s.login.trustedCA = "/ca" }},
+		{`revoked_keys = "/krl"`, func(s *settings) { s.login.revoked = "/krl" }},
+		{`strict_modes = true`, func(*settings) {}},
+		{`strict_modes = false`, func(s *settings) { s.login.laxModes = true }},
+		{`permit_user_environment = true`, func(s *settings) { s.login.userEnvironment = true }},
+		{`sshd_policy_acknowledged = true`, func(s *settings) { s.login.sshdAcknowledged = true }},
 		{`tree = "group"`, func(s *settings) { s.tree = "group" }},
 		{"drain = \"2s\"\r\ntree = \"keeper\"\r\n", func(s *settings) { s.drain, s.tree = 2*time.Second, "keeper" }},
 	} {
@@ -71,8 +88,25 @@ func TestConfigBad(t *testing.T) {
 		{"  \"tree\" = \"forest\"", "f:1: tree", "is not auto", "\n1|   \"tree\" = \"forest\"\n |    ~~~~"},
 		{"listen = \"unix:/a\"", "f:1:10: listen", "string, not an array of strings", ""},
 		{"listen = [1]", "f:1:11: listen", "integer, not", ""},
-		{"\n\nlisten = [\n\"unix:/a\",\n\":7390\"]", "f:3: listen", "Unix sockets only", "\n3| listen = [\n | ~~~~~~"},
+		{"\n\nlisten = [\n\"unix:/a\",\n\":http\"]", "f:3: listen", "does not have a port", "\n3| listen = [\n | ~~~~~~"},
 		{"listen = [\"unix:/a\", \"unix:/a\"]", "f:1: listen", "named twice", ""},
+		{"host_keys = [\"key\"]", "f:1: host_keys", "not an absolute path", "\n1| host_keys = [\"key\"]\n | ~~~~~~~~~"},
+		{"host_keys = \"/key\"", "f:1:13: host_keys", "string, not an array of strings, each a file", ""},
+		{"authorized_keys = [\"%d\"]", "f:1: authorized_keys", "%u, %h or %%", "\n | ~~~~~~~~~~~~~~~"},
+		{"authorized_keys = [\"none\", \"/a\"]", "f:1: authorized_keys", "not together", ""},
+		{"\nallow_users = [\"a*\"]", "f:2: allow_users", "is a pattern", "\n2| allow_users = [\"a*\"]\n | ~~~~~~~~~~~"},
+		{"allow_users = [\"a\", \"a\"]", "f:1: allow_users", "named twice", ""},
+		{"allow_users = \"a\"", "f:1:15: allow_users", `not an array of names, such as ["alice"]`, ""},
+		{"allow_groups = [\"a b\"]", "f:1: allow_groups", "is not a name", "\n | ~~~~~~~~~~~~"},
+		{"deny_users = [\"a@h\"]", "f:1: deny_users", "from=", "\n | ~~~~~~~~~~"},
+		{"deny_groups = [\"\"]", "f:1: deny_groups", "empty name", "\n | ~~~~~~~~~~~"},
+		{"permit_root = \"prohibit-password\"", "f:1: permit_root", "is not yes, no or forced-commands-only", "\n | ~~~~~~~~~~~"},
+		{"permit_root = true", "f:1:15: permit_root", `boolean, not "yes", "no" or "forced-commands-only"`, ""},
+		{"trusted_user_ca_keys = \"ca\"", "f:1: trusted_user_ca_keys", "not an absolute path", "\n | ~~~~~~~~~~~~~~~~~~~~"},
+		{"revoked_keys = \"\"", "f:1: revoked_keys", "not an absolute path", "\n | ~~~~~~~~~~~~"},
+		{"strict_modes = \"yes\"", "f:1:16: strict_modes", "string, not true or false", ""},
+		{"permit_user_environment = 1", "f:1:27: permit_user_environment", "integer, not true or false", ""},
+		{"sshd_policy_acknowledged = 'true'", "f:1:28: sshd_policy_acknowledged", "not true or false", ""},
 		{"drain = '1s'\ndrain = '2s'", "f:2:1: drain", "already defined", ""},
 		{"drain = ", "f:1:", "", ""},
 		{"drain", "f:1:", "", ""},
@@ -135,7 +169,7 @@ func TestLoadSettings(t *testing.T) {
 
 	if os.Geteuid() != 0 {
 		s, err := loadSettings(noFlags, getenv, true)
-		if err != nil || s.file != "" || s.maxCommands != 240 {
+		if err != nil || s.file != "" || s.localCommands() != 240 || s.networkCommands() != 64 {
 			t.Errorf("without a file: %+v, %v", s, err)
 		}
 		name := filepath.Join(home, ".config/rex/rexd.toml")
@@ -152,7 +186,7 @@ func TestLoadSettings(t *testing.T) {
 	level := slog.LevelError
 	name := writeConfig(t, "listen = ['unix:/a']\nlog_level = 'debug'\nmax_commands = 3")
 	s, err := loadSettings(&flags{config: name, listen: []string{"unix:/b"}, level: &level}, getenv, false)
-	if err != nil || fmt.Sprint(s.listen) != "[/b]" || s.level != level || s.maxCommands != 3 {
+	if err != nil || fmt.Sprint(s.listen) != "[unix:/b]" || s.level != level || s.maxCommands != 3 {
 		t.Errorf("flags win: %+v, %v", s, err)
 	}
 	if _, err := loadSettings(&flags{config: name + "x"}, getenv, true); !errors.Is(err, os.ErrNotExist) {
@@ -172,19 +206,19 @@ func FuzzConfig(f *testing.F) {
 		f.Add([]byte(s))
 	}
 	f.Fuzz(func(t *testing.T, doc []byte) {
-		s := &settings{maxCommands: 240}
+		s := &settings{}
 		if err := s.apply("f", doc); err != nil {
 			if !strings.HasPrefix(err.Error(), "f:") {
 				t.Fatalf("no place in %q", err)
 			}
 			return
 		}
-		if s.maxCommands < 1 || s.maxCommands > 240 || s.drain < 0 {
+		if n := s.localCommands(); n < 1 || n > 240 || s.networkCommands() > 240 || s.drain < 0 {
 			t.Fatalf("%+v", s)
 		}
-		for _, path := range s.listen {
-			if !strings.HasPrefix(path, "/") {
-				t.Fatalf("listens on %q", path)
+		for _, addr := range s.listen {
+			if addr.tcp == "" && !strings.HasPrefix(addr.path, "/") {
+				t.Fatalf("listens on %q", addr)
 			}
 		}
 	})

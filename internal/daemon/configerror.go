@@ -12,7 +12,9 @@ import (
 	"github.com/pelletier/go-toml/v2"
 )
 
-const hintKeys = "the keys are listen, max_commands, drain, log_level and tree"
+const hintKeys = "the keys are listen, max_commands, drain, log_level, tree, host_keys, authorized_keys, allow_users, allow_groups, " +
+	"deny_users, deny_groups, permit_root, trusted_user_ca_keys, revoked_keys, strict_modes, permit_user_environment and " +
+	"sshd_policy_acknowledged"
 
 // decodeError turns an error of the TOML decoder into one that shows the place.
 func decodeError(name string, err error) error {

@@ -6,8 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"strings"
+	"syscall"
 
+	"github.com/rexec/rex/internal/auth"
 	"github.com/rexec/rex/internal/transport"
 )
 
@@ -67,8 +70,28 @@ func hintFor(err error) string {
 		}
 		return "stop what listens there, or choose another path"
 	}
+	if e, ok := errors.AsType[*auth.KeyFileError](err); ok {
+		return hintKeyFile(e)
+	}
+	if hint := hintSocket(err); hint != "" {
+		return hint
+	}
 	if _, ok := errors.AsType[*transport.UnsafePathError](err); ok {
 		return "choose an unused path in a directory that nobody else can write to, such as /run/rex (root) or $XDG_RUNTIME_DIR"
+	}
+	return ""
+}
+
+// hintSocket is about addresses of TCP that cannot be had.
+func hintSocket(err error) string {
+	switch {
+	case errors.Is(err, syscall.EADDRINUSE):
+		return "stop what listens there (ss -ltnp shows it), or choose another port: --listen :7391"
+	case errors.Is(err, syscall.EADDRNOTAVAIL):
+		return "this host does not have that address: ip address lists those it has, and --listen :7390 means all of them"
+	}
+	if op, ok := errors.AsType[*net.OpError](err); ok && errors.Is(op, syscall.EACCES) {
+		return "only root may listen on ports below 1024: --listen :7390"
 	}
 	return ""
 }

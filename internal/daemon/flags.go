@@ -7,18 +7,30 @@ import (
 	"flag"
 	"io"
 	"log/slog"
+	"path/filepath"
 	"strings"
 )
 
 const usage = `usage:
-  rexd [--config FILE] [--listen ADDR]... [--log-level LEVEL] [--check]
+  rexd [--config FILE] [--listen ADDR]... [--host-key FILE]...
+       [--authorized-keys FILE]... [--allow-user USER]... [--allow-group GROUP]...
+       [--log-level LEVEL] [--check]
   rexd --stdio [--config FILE] [--log-level LEVEL]
   rexd version
 
 rexd runs commands for rex.
 
-  --listen ADDR      listen on ADDR, which is unix:/path; may be repeated, and
-                     replaces what the configuration says
+  --listen ADDR      listen on ADDR, which is host:port, :port or unix:/path
+  --host-key FILE    prove to be this host with the key in FILE, and not with
+                     those of sshd (as root) or one of rexd's own
+  --authorized-keys FILE
+                     let in the keys in FILE, and not in ~/.ssh/authorized_keys
+  --allow-user USER  let USER log in over the network; root's rexd lets in only
+                     who is allowed
+  --allow-group GROUP
+                     let the members of GROUP log in
+                     These may be repeated, and replace what the configuration
+                     says.
   --config FILE      read FILE instead of /etc/rex/rexd.toml (as root) or
                      ~/.config/rex/rexd.toml
   --log-level LEVEL  debug, info, warn or error
@@ -36,8 +48,11 @@ const hintHelp = "rexd --help lists the flags"
 
 // flags are the arguments of rexd.
 type flags struct {
-	config  string // empty: the default file, if it is there
-	listen  []string
+	config string // empty: the default file, if it is there
+	listen []string
+
+	hostKeys, authorizedKeys, allowUsers, allowGroups []string
+
 	level   *slog.Level // nil: as configured
 	check   bool
 	stdio   bool
@@ -70,10 +85,16 @@ func (f *flags) set() *flag.FlagSet {
 		f.config = v
 		return nil
 	})
-	set.Func("listen", "", func(v string) error {
-		f.listen = append(f.listen, v)
-		return nil
-	})
+	for name, list := range map[string]*[]string{
+		"listen": &f.listen, "allow-user": &f.allowUsers, "allow-group": &f.allowGroups,
+	} {
+		set.Func(name, "", func(v string) error {
+			*list = append(*list, v)
+			return nil
+		})
+	}
+	set.Func("host-key", "", fileFlag(&f.hostKeys))
+	set.Func("authorized-keys", "", fileFlag(&f.authorizedKeys))
 	set.Func("log-level", "", func(v string) error {
 		level, err := parseLevel(v)
 		f.level = &level
@@ -84,6 +105,18 @@ func (f *flags) set() *flag.FlagSet {
 	set.BoolVar(&f.version, "version", false, "")
 	set.BoolVar(&f.help, "help", false, "")
 	return set
+}
+
+// fileFlag takes names of files, which are relative to where rexd was started.
+func fileFlag(list *[]string) func(string) error {
+	return func(v string) error {
+		if v == "" {
+			return errors.New("empty name of a file")
+		}
+		abs, err := filepath.Abs(v)
+		*list = append(*list, abs)
+		return err
+	}
 }
 
 // flagMessage is the flag package's message in the spelling of this program.
@@ -107,6 +140,8 @@ func (f *flags) checkArgs(args []string) error {
 		return usageErrorf("rexd --check [--config FILE]", "--stdio and --check do not go together")
 	case f.stdio && len(f.listen) > 0:
 		return usageErrorf("rexd --stdio", "--stdio and --listen do not go together")
+	case f.stdio && len(f.hostKeys)+len(f.authorizedKeys)+len(f.allowUsers)+len(f.allowGroups) > 0:
+		return usageErrorf("rexd --stdio", "--stdio has no login, and flags about logins do not go together with it")
 	}
 	return nil
 }

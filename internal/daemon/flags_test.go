@@ -15,7 +15,13 @@ func TestUsageErrors(t *testing.T) {
 	}{
 		{"--foo", "unknown flag --foo", "--help"},
 		{"-foo=1", "unknown flag --foo", "--help"},
-		{"--host-key k", "unknown flag --host-key", "--help"},
+		{"--host-key", "flag needs an argument: --host-key", "--help"},
+		{"--host-key=", "empty name of a file", "--help"},
+		{"--listen :0 --allow-user a*", `--allow-user: "a*" is a pattern`, ""},
+		{"--listen :0 --allow-group a@b", "--allow-group: ", ""},
+		{"--listen :0 --allow-user a --allow-user a", `"a" is named twice`, ""},
+		{"--listen :0 --authorized-keys %x", "--authorized-keys: ", ""},
+		{"--stdio --allow-user a", "do not go together", "rexd --stdio"},
 		{"--listen", "flag needs an argument: --listen", "--help"},
 		{"--config=", "empty name of a file", "--help"},
 		{"--log-level loud", `"loud" is not debug, info, warn or error`, "--help"},
@@ -26,9 +32,12 @@ func TestUsageErrors(t *testing.T) {
 		{"--stdio --check", "do not go together", "rexd --check"},
 		{"--stdio --listen unix:/run/s", "do not go together", "rexd --stdio"},
 		{"", "no address to listen on", "--listen unix:/run/rex/rexd.sock"},
-		{"--listen 127.0.0.1:7390", "Unix sockets only", "unix:/path"},
-		{"--listen :7390", "Unix sockets only", "unix:/path"},
-		{"--listen [::1]:0", "Unix sockets only", "unix:/path"},
+		{"--listen 127.0.0.1:ssh", "does not have a port", "host:port"},
+		{"--listen :70000", "does not have a port", "host:port"},
+		{"--listen ::1", "has no port: [::1]:7390", "host:port"},
+		{"--listen a/b:1", "name or address of a host", "host:port"},
+		{"--listen a:b:1", "IPv6 address needs brackets", "host:port"},
+		{"--listen :1 --listen :1", "named twice", "host:port"},
 		{"--listen /run/rexd.sock", "lacks its scheme: unix:/run/rexd.sock", "unix:/path"},
 		{"--listen unix:rexd.sock", "absolute path", "unix:/path"},
 		{"--listen unix:@abstract", "absolute path", "unix:/path"},
@@ -79,8 +88,8 @@ func TestHelpAndVersion(t *testing.T) {
 
 // TestUsageNamesFlags keeps the help and the flags together.
 func TestUsageNamesFlags(t *testing.T) {
-	for _, name := range []string{"config", "listen", "log-level", "check", "stdio", "version", "help"} {
-		if (&flags{}).set().Lookup(name) == nil || !strings.Contains(usage, "\n  --"+name+" ") {
+	for _, name := range []string{"config", "listen", "host-key", "authorized-keys", "allow-user", "allow-group", "log-level", "check", "stdio", "version", "help"} {
+		if (&flags{}).set().Lookup(name) == nil || !strings.Contains(strings.ReplaceAll(usage, "FILE\n", "FILE "), "\n  --"+name+" ") {
 			t.Errorf("--%s is not in both", name)
 		}
 	}
@@ -90,13 +99,17 @@ func FuzzAddress(f *testing.F) {
 	for _, s := range []string{"unix:/a", "unix:a", "unix:", ":1", "/a", "", "unix:/a\x00b", "unix:unix:/a"} {
 		f.Add(s)
 	}
-	f.Fuzz(func(t *testing.T, addr string) {
-		path, err := parseAddress(addr)
-		if err == nil && (!strings.HasPrefix(path, "/") || "unix:"+path != addr) {
-			t.Fatalf("%q became %q", addr, path)
-		}
-		if err != nil && path != "" {
-			t.Fatalf("%q: %q and %v", addr, path, err)
+	for _, s := range []string{":7390", "localhost:0", "[::1]:7390", "[fe80::1%lo]:1", "::1", "a:b:c", "h:-1", "h:70000", "a b:1", ":"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		addr, err := parseAddress(text)
+		switch {
+		case err != nil && addr != address{}:
+			t.Fatalf("%q: %q and %v", text, addr, err)
+		case err != nil:
+		case addr.String() != text || (addr.path == "") == (addr.tcp == "") || addr.path != "" && addr.path[0] != '/':
+			t.Fatalf("%q became %#v", text, addr)
 		}
 	})
 }

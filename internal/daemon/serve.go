@@ -10,10 +10,10 @@ import (
 	"net"
 	"os"
 	"os/signal"
-	"slices"
 	"sync"
 	"syscall"
 
+	"github.com/rexec/rex/internal/auth"
 	"github.com/rexec/rex/internal/transport"
 	"github.com/rexec/rex/session/execd"
 )
@@ -30,14 +30,23 @@ var errAbandoned = errors.New("stopped without waiting for the commands to end")
 // Its goroutines: one for each listener, which ends when that is closed; those
 // of the service. run waits for all of them.
 type daemon struct {
-	program   *program
-	settings  *settings
-	level     *slog.LevelVar
-	log       *slog.Logger
-	service   *service
-	listeners []*transport.UnixListener
-	accepting sync.WaitGroup
-	failed    chan error // of a listener
+	program    *program
+	settings   *settings
+	level      *slog.LevelVar
+	log        *slog.Logger
+	authorizer authorizer
+	local      *service // of sockets
+	network    *service // of TCP
+	listeners  []listener
+	accepting  sync.WaitGroup
+	failed     chan error // of a listener
+}
+
+// A listener accepts connections for a service.
+type listener struct {
+	net.Listener
+	name    string // with the port that it really has
+	service *service
 }
 
 // serve listens until a signal ends it.
@@ -49,12 +58,15 @@ func (p *program) serve() error {
 	if len(s.listen) == 0 {
 		return usageErrorf(hintNoAddress, "no address to listen on")
 	}
-	syscall.Umask(0o022) // of commands too; once, because it belongs to the process
-	signals := catchSignals()
-	defer signal.Stop(signals)
+	syscall.Umask(0o022)      // of commands too; once, because it belongs to the process
+	signals := catchSignals() // to the end: a late one must not change the exit status
 	d := &daemon{program: p, settings: s, level: new(slog.LevelVar), failed: make(chan error, len(s.listen))}
 	d.level.Set(s.level)
 	d.log = newLogger(p.env.Stderr, d.level)
+	keys, err := d.prepareNetwork()
+	if err != nil {
+		return err
+	}
 	opts := p.handlerOptions(s)
 	opts.Log = d.log
 	handler, err := execd.New(opts)
@@ -62,12 +74,15 @@ func (p *program) serve() error {
 		return err
 	}
 	defer handler.Close()
-	if err := d.listen(); err != nil {
-		return err
+	d.local = newService(handler, d.log, s.localCommands())
+	d.network = newService(handler, d.log, s.networkCommands())
+	if err := d.listen(keys); err != nil {
+		return errors.Join(err, d.services().shutdown(context.Background()))
 	}
-	d.service = newService(handler, d.log, s.maxCommands)
 	return d.run(signals)
 }
+
+func (d *daemon) services() services { return services{d.local, d.network} }
 
 // catchSignals catches what would end this process. SIGPIPE is caught and not
 // ignored, because commands would inherit that.
@@ -78,9 +93,14 @@ func catchSignals() chan os.Signal {
 }
 
 // listen opens all sockets or none.
-func (d *daemon) listen() error {
-	for _, path := range d.settings.listen {
-		l, err := transport.ListenUnix(path, transport.UnixOptions{Log: d.log})
+func (d *daemon) listen(keys []*auth.HostKey) (err error) {
+	for _, addr := range d.settings.listen {
+		var l listener
+		if addr.path != "" {
+			l, err = d.listenUnix(addr.path)
+		} else {
+			l, err = d.listenTCP(addr.tcp, keys)
+		}
 		if err != nil {
 			d.closeListeners()
 			return err
@@ -90,10 +110,50 @@ func (d *daemon) listen() error {
 	return nil
 }
 
+// prepareNetwork decides who may log in, and returns the keys of this host.
+// It does nothing if no address is one of TCP.
+func (d *daemon) prepareNetwork() ([]*auth.HostKey, error) {
+	if len(d.settings.onNetwork()) == 0 {
+		return nil, nil
+	}
+	n, err := newNetwork(context.Background(), d.settings)
+	if err != nil {
+		return nil, err
+	}
+	n.log(d.log)
+	d.authorizer.policy.Store(n.policy)
+	keys, err := d.settings.login.keySource(os.Geteuid(), d.program.env.Getenv).load(true)
+	if err != nil {
+		return nil, err
+	}
+	var list []*auth.HostKey
+	for _, k := range keys {
+		d.log.Info("host key", "type", k.key.Key().Type(), "fingerprint", k.key.Key().Fingerprint(), "file", k.file)
+		list = append(list, k.key)
+	}
+	return list, nil
+}
+
+func (d *daemon) listenUnix(path string) (listener, error) {
+	l, err := transport.ListenUnix(path, transport.UnixOptions{Log: d.log})
+	if err != nil {
+		return listener{}, err
+	}
+	return listener{l, "unix:" + l.Addr().String(), d.local}, nil
+}
+
+func (d *daemon) listenTCP(addr string, keys []*auth.HostKey) (listener, error) {
+	l, err := transport.ListenTCP(context.Background(), addr, &transport.TCPListenOptions{HostKeys: keys, Authorizer: &d.authorizer, Log: d.log})
+	if err != nil {
+		return listener{}, err
+	}
+	return listener{l, l.Addr().String(), d.network}, nil
+}
+
 func (d *daemon) closeListeners() {
 	for _, l := range d.listeners {
 		if err := l.Close(); err != nil {
-			d.log.Warn("closing a socket", "addr", "unix:"+l.Addr().String(), "err", err)
+			d.log.Warn("closing a listener", "addr", l.name, "err", err)
 		}
 	}
 }
@@ -101,7 +161,7 @@ func (d *daemon) closeListeners() {
 // run accepts connections until a signal or a broken listener ends it.
 func (d *daemon) run(signals <-chan os.Signal) error {
 	for _, l := range d.listeners {
-		d.log.Info("listening", "addr", "unix:"+l.Addr().String())
+		d.log.Info("listening", "addr", l.name)
 		d.accepting.Go(func() { d.accept(l) })
 	}
 	for {
@@ -122,17 +182,20 @@ func (d *daemon) run(signals <-chan os.Signal) error {
 	}
 }
 
-func (d *daemon) accept(l *transport.UnixListener) {
+func (d *daemon) accept(l listener) {
 	for {
 		conn, err := l.Accept()
 		switch {
 		case errors.Is(err, net.ErrClosed):
 			return
 		case err != nil:
-			d.failed <- fmt.Errorf("accept on %s: %w", l.Addr(), err)
+			d.failed <- fmt.Errorf("accept on %s: %w", l.name, err)
 			return
 		}
-		d.service.take(conn)
+		if c, ok := conn.(*transport.ServerConn); ok {
+			conn = &loginConn{c, d.log}
+		}
+		l.service.take(conn)
 	}
 }
 
@@ -144,7 +207,7 @@ func (d *daemon) stop(signals <-chan os.Signal, why string) error {
 	d.closeListeners()
 	ctx, cancel := context.WithTimeout(context.Background(), d.settings.drain)
 	defer cancel()
-	err := drain(ctx, cancel, d.service, signals, d.log)
+	err := drain(ctx, cancel, d.services(), signals, d.log)
 	if err == nil {
 		d.accepting.Wait()
 		d.log.Info("stopped")
@@ -185,34 +248,4 @@ func drain(ctx context.Context, cancel func(), s drainer, signals <-chan os.Sign
 			}
 		}
 	}
-}
-
-// reload reads the configuration again and applies what can be changed while
-// rexd runs. A bad one changes nothing.
-func (d *daemon) reload() {
-	next, err := loadSettings(d.program.flags, d.program.env.Getenv, true)
-	if err != nil {
-		d.log.Error("configuration not reloaded, the old one stays", "err", err)
-		return
-	}
-	old := d.settings
-	for _, fixed := range []struct {
-		key     string
-		changed bool
-	}{
-		{"listen", !slices.Equal(old.listen, next.listen)},
-		{"tree", old.tree != next.tree},
-	} {
-		if fixed.changed {
-			d.log.Warn("a changed key counts from the next start on only", "key", fixed.key)
-		}
-	}
-	next.listen, next.tree = old.listen, old.tree
-	d.settings = next
-	d.level.Set(next.level)
-	if next.maxCommands != old.maxCommands {
-		d.service.renew(next.maxCommands)
-	}
-	d.log.Info("configuration reloaded", "file", next.file, "log_level", next.level.String(),
-		"max_commands", next.maxCommands, "drain", next.drain.String())
 }

@@ -24,6 +24,24 @@ type service struct {
 	serving sync.WaitGroup
 }
 
+// A services is several of them.
+type services []*service
+
+func (all services) shutdown(ctx context.Context) error {
+	all.each(func(s *service) { _ = s.shutdown(ctx) })
+	return ctx.Err()
+}
+
+func (all services) close() { all.each((*service).close) }
+
+func (all services) each(f func(*service)) {
+	var wg sync.WaitGroup
+	for _, s := range all {
+		wg.Go(func() { f(s) })
+	}
+	wg.Wait()
+}
+
 // A generation is a session server and the way to it.
 type generation struct {
 	server *session.Server

@@ -51,7 +51,7 @@ func (p *program) stdio() error {
 	}
 	defer handler.Close()
 	one := &single{
-		server: &session.Server{Handler: handler, MaxCommands: s.maxCommands, Software: software(), Log: log},
+		server: &session.Server{Handler: handler, MaxCommands: s.localCommands(), Software: software(), Log: log},
 		conn:   conn,
 		ended:  make(chan struct{}),
 	}

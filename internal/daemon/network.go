@@ -1,0 +1,143 @@
+//go:build linux || darwin || freebsd
+
+package daemon
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+	"strings"
+
+	"github.com/rexec/rex/internal/auth/authorize"
+)
+
+const (
+	hintAllow = "rexd --allow-user alice --listen :7390, or allow_users = [\"alice\"] in the configuration"
+	hintSSHD  = "give rexd the same restrictions, then set sshd_policy_acknowledged = true in the configuration"
+)
+
+// A network is who may log in over TCP, with what was found out about it.
+type network struct {
+	policy *authorize.Policy
+	login  loginSettings // with what was taken from sshd
+	notes  []note        // for the log
+}
+
+// A note is something that the administrator should know.
+type note struct {
+	level slog.Level
+	text  string
+	attrs []any
+}
+
+func (n *network) note(level slog.Level, text string, attrs ...any) {
+	n.notes = append(n.notes, note{level, text, attrs})
+}
+
+func (n *network) log(log *slog.Logger) {
+	for _, note := range n.notes {
+		log.Log(context.Background(), note.level, "about logins", append([]any{"note", note.text}, note.attrs...)...)
+	}
+}
+
+// newNetwork decides who may log in, from the settings and, as root, from what
+// sshd is told.
+func newNetwork(ctx context.Context, s *settings) (*network, error) {
+	return (&host{uid: os.Geteuid(), sshd: authorize.CheckSSHD}).network(ctx, s)
+}
+
+// A host is the part of this machine that decides about the settings.
+type host struct {
+	uid  int
+	sshd func(context.Context) (*authorize.SSHD, error)
+}
+
+func (h *host) network(ctx context.Context, s *settings) (*network, error) {
+	n := &network{login: s.login}
+	judgeLocked := false
+	if h.uid == 0 {
+		if len(n.login.allowUsers)+len(n.login.allowGroups) == 0 {
+			return nil, usageErrorf(hintAllow, "rexd runs as root and listens on %s, so it must be told who may log in", s.onNetwork()[0])
+		}
+		sshd, err := h.sshd(ctx)
+		if err := n.heed(sshd, err); err != nil {
+			return nil, err
+		}
+		judgeLocked = sshd == nil || sshd.JudgeLocked()
+	}
+	var err error
+	if n.policy, err = authorize.New(n.login.policy(h.uid, authorize.NewMachine(judgeLocked))); err != nil {
+		return nil, usageErrorf("", "who may log in: %w", err)
+	}
+	return n, nil
+}
+
+// heed takes what sshd is told, and refuses what would not bind rexd.
+func (n *network) heed(sshd *authorize.SSHD, err error) error {
+	acknowledged := n.login.sshdAcknowledged
+	switch {
+	case err != nil && !acknowledged:
+		return usageErrorf(hintSSHD, "cannot find out what restrictions sshd has: %w", err)
+	case err != nil:
+		n.note(slog.LevelWarn, "cannot find out what restrictions sshd has", "err", err)
+	}
+	if sshd == nil {
+		return nil
+	}
+	if sshd.Warning != nil {
+		n.note(slog.LevelWarn, "not all of sshd's settings are known", "err", sshd.Warning)
+	}
+	if len(sshd.Binding) > 0 && !acknowledged {
+		return usageErrorf(hintSSHD, "sshd has restrictions that do not bind rexd:\n  %s", strings.Join(sshd.Binding, "\n  "))
+	}
+	for _, line := range sshd.Binding {
+		n.note(slog.LevelWarn, "a restriction of sshd does not bind rexd, as acknowledged", "line", line)
+	}
+	if sshd.UsePAM {
+		n.note(slog.LevelWarn, "sshd uses PAM and rexd does not: limits, access rules and further factors of PAM do not count here")
+	}
+	n.take("revoked_keys", &n.login.revoked, sshd.RevokedKeys)
+	n.take("trusted_user_ca_keys", &n.login.trustedCA, sshd.TrustedUserCAKeys)
+	if len(n.login.authorizedKeys) == 0 && len(sshd.AuthorizedKeys) > 0 {
+		n.login.authorizedKeys = sshd.AuthorizedKeys
+		n.note(slog.LevelInfo, "taken from sshd", "key", "authorized_keys", "files", sshd.AuthorizedKeys)
+	}
+	return nil
+}
+
+// take takes a file from sshd if none is configured.
+func (n *network) take(key string, dst *string, file string) {
+	if *dst == "" && file != "" {
+		*dst = file
+		n.note(slog.LevelInfo, "taken from sshd", "key", key, "file", file)
+	}
+}
+
+// describe says in one line who may log in.
+func (s *loginSettings) describe(uid int) string {
+	var parts []string
+	for _, list := range []struct {
+		name   string
+		values []string
+	}{
+		{"allow_users", s.allowUsers}, {"allow_groups", s.allowGroups}, {"deny_users", s.denyUsers}, {"deny_groups", s.denyGroups},
+	} {
+		if len(list.values) > 0 {
+			parts = append(parts, list.name+" "+strings.Join(list.values, " "))
+		}
+	}
+	if uid != 0 {
+		parts = append([]string{fmt.Sprintf("%s (uid %d) only", userName(), uid)}, parts...)
+	} else {
+		parts = append(parts, "permit_root "+string(s.rootLogin()))
+	}
+	return strings.Join(parts, "; ")
+}
+
+func (s *loginSettings) rootLogin() authorize.RootLogin {
+	if s.permitRoot == "" {
+		return authorize.RootNo
+	}
+	return s.permitRoot
+}

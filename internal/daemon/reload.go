@@ -1,0 +1,64 @@
+//go:build linux || darwin || freebsd
+
+package daemon
+
+import (
+	"context"
+	"slices"
+)
+
+// reload reads the configuration again and applies what can be changed while
+// rexd runs; who may log in counts for logins from now on. A bad one changes
+// nothing.
+func (d *daemon) reload() {
+	next, err := loadSettings(d.program.flags, d.program.env.Getenv, true)
+	if err == nil {
+		d.keepFixed(next)
+		err = d.reloadNetwork(next)
+	}
+	if err != nil {
+		d.log.Error("configuration not reloaded, the old one stays", "err", err)
+		return
+	}
+	old := d.settings
+	d.settings = next
+	d.level.Set(next.level)
+	if next.maxCommands != old.maxCommands {
+		d.local.renew(next.localCommands())
+		d.network.renew(next.networkCommands())
+	}
+	d.log.Info("configuration reloaded", "file", next.file, "log_level", next.level.String(),
+		"max_commands", next.localCommands(), "drain", next.drain.String())
+}
+
+// keepFixed keeps what counts from the next start on only.
+func (d *daemon) keepFixed(next *settings) {
+	old := d.settings
+	for _, fixed := range []struct {
+		key     string
+		changed bool
+	}{
+		{"listen", !slices.Equal(old.listen, next.listen)},
+		{"tree", old.tree != next.tree},
+		{"host_keys", !slices.Equal(old.login.hostKeys, next.login.hostKeys)},
+	} {
+		if fixed.changed {
+			d.log.Warn("a changed key counts from the next start on only", "key", fixed.key)
+		}
+	}
+	next.listen, next.tree, next.login.hostKeys = old.listen, old.tree, old.login.hostKeys
+}
+
+// reloadNetwork decides anew who may log in.
+func (d *daemon) reloadNetwork(next *settings) error {
+	if len(next.onNetwork()) == 0 {
+		return nil
+	}
+	n, err := newNetwork(context.Background(), next)
+	if err != nil {
+		return err
+	}
+	n.log(d.log)
+	d.authorizer.policy.Store(n.policy)
+	return nil
+}

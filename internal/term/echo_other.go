@@ -1,0 +1,11 @@
+//go:build !linux && !darwin && !freebsd
+
+package term
+
+import (
+	"errors"
+	"os"
+)
+
+// NoEcho is not supported on this system.
+func NoEcho(*os.File) (restore func() error, err error) { return nil, errors.ErrUnsupported }
