@@ -32,25 +32,34 @@ var edges = map[string][]string{
 	"cmd/rexd":                         {"internal/daemon"},
 	"integration":                      nil,
 	"integration/bench":                {"session"},
+	"integration/longlink":             nil,
+	"internal/account":                 {"internal/process/asuser"},
 	"internal/auth":                    nil,
-	"internal/cli":                     {"internal/daemon", "internal/term", "internal/transport", "proto", "session"},
-	"internal/daemon":                  {"internal/transport", "proto", "session", "session/execd"},
-	"internal/process":                 {"internal/process/internal/cgroup", "internal/process/internal/procfs"},
+	"internal/auth/authkeys":           {"internal/auth"},
+	"internal/auth/authorize":          {"internal/account", "internal/auth", "internal/auth/authkeys", "internal/auth/revoked", "internal/process/asuser"},
+	"internal/auth/knownhosts":         {"internal/auth"},
+	"internal/auth/revoked":            {"internal/auth"},
+	"internal/cli":                     {"internal/auth", "internal/daemon", "internal/login", "internal/term", "internal/transport", "proto", "session"},
+	"internal/daemon":                  {"internal/auth", "internal/auth/authorize", "internal/transport", "proto", "session", "session/execd"},
+	"internal/login":                   {"internal/auth", "internal/auth/knownhosts", "internal/auth/revoked", "internal/transport", "proto"},
+	"internal/process":                 {"internal/process/asuser", "internal/process/internal/cgroup", "internal/process/internal/procfs"},
+	"internal/process/asuser":          nil,
 	"internal/process/internal/cgroup": {"internal/process/internal/procfs"},
 	"internal/process/internal/procfs": nil,
 	"internal/term":                    nil,
-	"internal/transport":               {"proto"},
+	"internal/transport":               {"internal/auth", "mux", "proto"},
 	"mux":                              nil,
 	"mux/muxtest":                      {"mux"},
 	"proto":                            nil,
-	"session":                          {"internal/transport", "mux", "proto"},
-	"session/execd":                    {"internal/process", "proto", "session"},
+	"session":                          {"internal/login", "internal/transport", "mux", "proto"},
+	"session/execd":                    {"internal/account", "internal/process", "proto", "session"},
 }
 
 // oneFile names the edges that only one file may use.
 var oneFile = map[[2]string]string{
 	{"internal/cli", "internal/daemon"}: "local_unix.go", // for local:
-	{"session", "internal/transport"}:   "dial.go",       // everything else gets its connection from the caller
+	{"session", "internal/login"}:       "dial.go",
+	{"session", "internal/transport"}:   "dial.go", // everything else gets its connection from the caller
 }
 
 // doors says which packages import a module of others, tests excepted.
@@ -61,8 +70,8 @@ var doors = map[string][]string{
 	"github.com/pelletier/go-toml":    {"internal/daemon"},
 	"github.com/spf13/cobra":          {"internal/cli"},
 	"github.com/spf13/pflag":          {"internal/cli"},
-	"golang.org/x/crypto":             {"internal/auth"},
-	"golang.org/x/sys":                {"internal/process", "internal/process/internal/cgroup", "internal/process/internal/procfs", "internal/term", "internal/transport", "session"},
+	"golang.org/x/crypto":             {"internal/auth", "internal/auth/authkeys", "internal/auth/authorize", "internal/auth/knownhosts", "internal/auth/revoked"},
+	"golang.org/x/sys":                {"integration/longlink", "internal/process", "internal/process/asuser", "internal/process/internal/cgroup", "internal/process/internal/procfs", "internal/term", "internal/transport", "session"},
 	"golang.org/x/term":               {"internal/term"},
 	"github.com/google/go-cmp":        nil, // tests only, as are the rest
 	"github.com/rogpeppe/go-internal": nil,
@@ -272,7 +281,7 @@ func door(imported string) (mod string, packages []string, known bool) {
 func TestLinked(t *testing.T) {
 	const (
 		yamux, cbor, float16 = "github.com/hashicorp/yamux", "github.com/fxamacker/cbor/v2", "github.com/x448/float16"
-		sys                  = "golang.org/x/sys"
+		sys, crypto          = "golang.org/x/sys", "golang.org/x/crypto"
 	)
 	never := []string{"net/http", "testing", "github.com/spf13/cobra/doc"}
 	for _, c := range []struct {
@@ -282,8 +291,8 @@ func TestLinked(t *testing.T) {
 	}{
 		{pkg: "proto", modules: []string{cbor, float16}, without: []string{"net", "os/exec", "log/slog", module + "/mux"}},
 		{pkg: "mux", modules: []string{yamux}, without: []string{"os/exec", module + "/proto"}},
-		{pkg: "session", modules: []string{yamux, cbor, float16, sys}, without: []string{module + "/internal/process", module + "/session/execd"}},
-		{pkg: "session", goos: "windows", modules: []string{yamux, cbor, float16, sys}},
+		{pkg: "session", modules: []string{yamux, cbor, float16, sys, crypto}, without: []string{module + "/internal/process", module + "/session/execd"}},
+		{pkg: "session", goos: "windows", modules: []string{yamux, cbor, float16, sys, crypto}},
 		{pkg: "internal/process", without: []string{module + "/session", module + "/mux", module + "/proto", "net"}},
 		{pkg: "cmd/rexd", without: []string{"github.com/spf13/cobra", "github.com/spf13/pflag", module + "/internal/cli"}},
 		{pkg: "cmd/rex"},
@@ -424,11 +433,15 @@ var outside = map[string][]string{
 	"flag":     {"Parse", "Arg", "Args", "String", "Int", "Bool", "Var"},
 }
 
+// surroundings are the files that look at what a program gets from outside: for
+// the programs, and for users of session.Dial, who have an agent too.
+var surroundings = []string{"internal/cli/env.go", "session/dial.go"}
+
 // TestOnlyMainIsGlobal: what belongs to the whole process, only main touches.
 // Other packages get what they need, return errors, and have no init.
 func TestOnlyMainIsGlobal(t *testing.T) {
 	for _, f := range goFiles(t) {
-		if f.test || f.ast.Name.Name == "main" || f.name == "internal/cli/env.go" {
+		if f.test || f.ast.Name.Name == "main" || slices.Contains(surroundings, f.name) {
 			continue
 		}
 		names := make(map[string]string)

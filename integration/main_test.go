@@ -70,22 +70,35 @@ func run(m *testing.M) int {
 // adoptOrphans they are all that the tests have started, whatever their parents
 // were.
 func children() (list []string) {
+	for _, child := range childrenOf(os.Getpid()) {
+		if child.zombie {
+			_, _ = syscall.Wait4(child.pid, nil, syscall.WNOHANG, nil) // adopted, or its test forgot it
+			continue
+		}
+		line, _ := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", child.pid))
+		list = append(list, fmt.Sprintf("process %d: %q", child.pid, bytes.ReplaceAll(line, []byte{0}, []byte(" "))))
+	}
+	return list
+}
+
+// child is what the system says of one.
+type child struct {
+	pid    int
+	zombie bool
+}
+
+// childrenOf lists the children of a process, none where there is no /proc.
+func childrenOf(parent int) (list []child) {
 	stats, _ := filepath.Glob("/proc/[0-9]*/stat")
 	for _, file := range stats {
 		stat, err := os.ReadFile(file)
 		_, rest, ok := bytes.Cut(stat, []byte(") ")) // past the name, which may have blanks
 		field := strings.Fields(string(rest))
-		if err != nil || !ok || len(field) < 2 || field[1] != strconv.Itoa(os.Getpid()) {
+		if err != nil || !ok || len(field) < 2 || field[1] != strconv.Itoa(parent) {
 			continue
 		}
-		pid := filepath.Base(filepath.Dir(file))
-		if field[0] == "Z" {
-			number, _ := strconv.Atoi(pid)
-			_, _ = syscall.Wait4(number, nil, syscall.WNOHANG, nil) // adopted, or its test forgot it
-			continue
-		}
-		line, _ := os.ReadFile("/proc/" + pid + "/cmdline")
-		list = append(list, fmt.Sprintf("process %s: %q", pid, bytes.ReplaceAll(line, []byte{0}, []byte(" "))))
+		pid, _ := strconv.Atoi(filepath.Base(filepath.Dir(file)))
+		list = append(list, child{pid, field[0] == "Z"})
 	}
 	return list
 }

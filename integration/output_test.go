@@ -96,7 +96,8 @@ func TestBulkOut(t *testing.T) {
 	})
 }
 
-// TestBulkIn: a GiB of input arrives byte for byte.
+// TestBulkIn: a GiB of input arrives byte for byte, at a reader that sleeps
+// first.
 func TestBulkIn(t *testing.T) {
 	path, want := randomFile(t, bulkSize(t))
 	overTransports(t, func(t *testing.T, host string) {
@@ -105,7 +106,7 @@ func TestBulkIn(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer f.Close()
-		cmd := rexCommand(t, to(host, "sleep 1; sha256sum")...)
+		cmd := rexCommand(t, to(host, "sleep 5; sha256sum")...)
 		cmd.Stdin = f
 		out, err := cmd.Output()
 		if err != nil {

@@ -85,25 +85,38 @@ func exitCode(t testing.TB, err error) int {
 	return status.ExitStatus()
 }
 
-// daemon is a running rexd on a Unix socket.
+// daemon is a running rexd.
 type daemon struct {
 	cmd  *exec.Cmd
-	addr string // unix:/path
+	addr string // unix:/path, or what it was told to listen on
 	done chan struct{}
 	mu   sync.Mutex
 	log  []string
 }
 
-// startDaemon starts rexd with further flags and waits until it listens.
+// startDaemon starts rexd on a Unix socket, with further flags.
 func startDaemon(t testing.TB, flags ...string) *daemon {
 	t.Helper()
-	dir := socketDir(t)
-	d := &daemon{addr: "unix:" + filepath.Join(dir, "rexd.sock"), done: make(chan struct{})}
-	config := filepath.Join(dir, "rexd.toml")
-	if err := os.WriteFile(config, nil, 0o600); err != nil {
+	addr := "unix:" + filepath.Join(socketDir(t), "rexd.sock")
+	return startDaemonAt(t, addr, "", flags...)
+}
+
+// startDaemonAt starts rexd on an address and waits until it listens.
+func startDaemonAt(t testing.TB, addr, config string, flags ...string) *daemon {
+	t.Helper()
+	d := &daemon{addr: addr, done: make(chan struct{})}
+	file := filepath.Join(t.TempDir(), "rexd.toml")
+	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	d.cmd = exec.Command(program(t, "rexd"), append([]string{"--config", config, "--listen", d.addr}, flags...)...)
+	d.start(t, exec.Command(program(t, "rexd"), append([]string{"--config", file, "--listen", addr}, flags...)...))
+	return d
+}
+
+// start starts the command of a daemon and waits until it listens.
+func (d *daemon) start(t testing.TB, cmd *exec.Cmd) {
+	t.Helper()
+	d.cmd = cmd
 	stderr, err := d.cmd.StderrPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -124,10 +137,9 @@ func startDaemon(t testing.TB, flags ...string) *daemon {
 	case <-listening:
 	case <-d.done:
 		t.Fatalf("rexd ended:\n%s", strings.Join(d.lines(), "\n"))
-	case <-time.After(10 * time.Second):
+	case <-time.After(patience):
 		t.Fatal("rexd does not listen")
 	}
-	return d
 }
 
 // readLog collects the log until the daemon's end.
@@ -176,16 +188,15 @@ func overTransports(t *testing.T, test func(t *testing.T, host string)) {
 	t.Run("stdio", func(t *testing.T) {
 		// What a ProxyCommand does: any program whose stdin and stdout are the
 		// connection.
-		test(t, "-oProxyCommand="+program(t, "rexd")+" --stdio")
+		test(t, "-oProxyCommand="+program(t, "rexd")+" --stdio\nproxied")
 	})
+	t.Run("tcp", func(t *testing.T) { test(t, startNetwork(t).host()) })
 }
 
-// to returns rex's arguments for a host of overTransports: options, host, words.
+// to returns rex's arguments for a host of overTransports, which is options and
+// a host, a line each, and the words.
 func to(host string, words ...string) []string {
-	if strings.HasPrefix(host, "-o") {
-		return append([]string{host, "proxied"}, words...)
-	}
-	return append([]string{host}, words...)
+	return append(strings.Split(host, "\n"), words...)
 }
 
 // until polls a condition that other processes make true.

@@ -5,6 +5,7 @@ package integration
 import (
 	"encoding/json"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -81,21 +82,36 @@ func TestNotStarted(t *testing.T) {
 				t.Errorf("%q: %+v, want status %d", c.args, got, c.code)
 			}
 		}
-		if strings.HasPrefix(host, "-") {
-			return
-		}
 		for program, code := range map[string]int{"no-such-command-here": 127, plain: 126, "/": 126} {
-			if got := rex(t, "", "exec", host, program); got.code != code || !strings.HasPrefix(got.stderr, "rex: error: ") {
+			if got := rex(t, "", append([]string{"exec"}, to(host, program)...)...); got.code != code || !strings.HasPrefix(got.stderr, "rex: error: ") {
 				t.Errorf("exec %q: %+v, want status %d", program, got, code)
 			}
 		}
 	})
 }
 
-// TestDaemonKilled: a daemon that dies is 255 with a reason, never 0.
+// TestDaemonKilled: a daemon that dies is 255 with the reason, never 0. The next
+// one, or a keeper, ends what was left.
 func TestDaemonKilled(t *testing.T) {
-	d := startDaemon(t)
-	cmd := rexCommand(t, d.addr, "echo started; exec sleep 60")
+	needsProc(t)
+	t.Run("unix", func(t *testing.T) {
+		d := startDaemon(t)
+		killDaemon(t, d.addr, func(int) int { return d.cmd.Process.Pid })
+	})
+	t.Run("local", func(t *testing.T) {
+		killDaemon(t, "local:", func(rex int) int { return childOf(t, rex) })
+	})
+	t.Run("stdio", func(t *testing.T) {
+		killDaemon(t, "-oProxyCommand="+program(t, "rexd")+" --stdio", func(rex int) int { return childOf(t, rex) })
+	})
+}
+
+// killDaemon kills a daemon while it runs a command. daemon tells its process
+// by that of rex.
+func killDaemon(t *testing.T, host string, daemon func(rex int) int) {
+	t.Helper()
+	marker := fmt.Sprintf("86402.%d", time.Now().UnixNano())
+	cmd := rexCommand(t, to(host, "echo started; exec sleep "+marker)...)
 	stdout, err := cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -106,18 +122,34 @@ func TestDaemonKilled(t *testing.T) {
 		t.Fatal(err)
 	}
 	line := make([]byte, len("started\n"))
-	if _, err := stdout.Read(line); err != nil {
+	if _, err := io.ReadFull(stdout, line); err != nil {
 		t.Fatal(err)
 	}
-	if err := d.cmd.Process.Signal(syscall.SIGKILL); err != nil {
+	if err := syscall.Kill(daemon(cmd.Process.Pid), syscall.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
 	code := exitCode(t, cmd.Wait())
-	if code != 255 || !strings.Contains(stderr.String(), "rex: error: ") {
-		t.Fatalf("status %d, stderr %q", code, stderr.String())
+	if first, _, _ := strings.Cut(stderr.String(), "\n"); code != 255 || !strings.HasPrefix(first, "rex: error: connection lost") ||
+		!strings.HasSuffix(first, "the command was running, its end is unknown") {
+		t.Errorf("status %d, stderr %q", code, stderr.String())
 	}
-	// The next daemon, or the keeper, ends what was left.
-	_ = startDaemon(t)
+	if next := rex(t, "", "local:", "true"); next.code != 0 {
+		t.Errorf("the next command: %+v", next)
+	}
+	until(t, patience, "nothing is left", func() bool { return len(alive(marker)) == 0 })
+}
+
+// childOf is the only child of a process.
+func childOf(t *testing.T, parent int) int {
+	t.Helper()
+	var found []int
+	for _, child := range childrenOf(parent) {
+		found = append(found, child.pid)
+	}
+	if len(found) != 1 {
+		t.Fatalf("process %d has the children %v", parent, found)
+	}
+	return found[0]
 }
 
 // TestExactArguments: what is sent is what the command gets.
@@ -131,13 +163,10 @@ func TestExactArguments(t *testing.T) {
 		many[i] = strings.Repeat("x", 990) // 1.9 MB in all
 	}
 	overTransports(t, func(t *testing.T, host string) {
-		if strings.HasPrefix(host, "-") {
-			t.Skip("rex exec takes no -o here")
-		}
 		for _, args := range [][]string{
 			{""}, {"a\nb", `'"\$*`, " ", ""}, {string(high)}, {strings.Repeat("y", 131071)}, many,
 		} {
-			got := rex(t, "", append([]string{"exec", host, "printf", "%s\\0"}, args...)...)
+			got := rex(t, "", append(append([]string{"exec"}, to(host, "printf", "%s\\0")...), args...)...)
 			if want := strings.Join(args, "\x00") + "\x00"; got.stdout != want || got.code != 0 {
 				t.Errorf("%d arguments: status %d, %d bytes, want %d; stderr %q", len(args), got.code, len(got.stdout), len(want), got.stderr)
 			}
