@@ -102,7 +102,7 @@ func TestDaemonKilled(t *testing.T) {
 		killDaemon(t, "local:", func(rex int) int { return childOf(t, rex) })
 	})
 	t.Run("stdio", func(t *testing.T) {
-		killDaemon(t, "-oProxyCommand="+program(t, "rexd")+" --stdio", func(rex int) int { return childOf(t, rex) })
+		killDaemon(t, "-oProxyCommand="+program(t, "rexd")+" --stdio\nproxied", func(rex int) int { return childOf(t, rex) })
 	})
 }
 
