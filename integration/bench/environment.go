@@ -29,7 +29,8 @@ type environment struct {
 	daemon *exec.Cmd
 	usage  chan string // lines of the daemon's log that say what it holds
 	client *session.Client
-	ssh    *sshd // nil without OpenSSH
+	ssh    *sshd   // nil without OpenSSH
+	remote *remote // nil without OpenSSH, whose keys it has
 }
 
 func newEnvironment(ctx context.Context, dir string) (*environment, error) {
@@ -55,6 +56,11 @@ func newEnvironment(ctx context.Context, dir string) (*environment, error) {
 	}
 	if e.ssh, err = startSSHD(ctx, dir); err != nil {
 		fmt.Fprintln(os.Stderr, "bench: warning: without OpenSSH:", err)
+		return e, nil
+	}
+	if err := e.startRemote(); err != nil {
+		e.close()
+		return nil, err
 	}
 	return e, nil
 }
@@ -94,6 +100,9 @@ func (e *environment) close() {
 	_ = os.RemoveAll(filepath.Dir(strings.TrimPrefix(e.addr, "unix:")))
 	if e.ssh != nil {
 		e.ssh.close()
+	}
+	if e.remote != nil {
+		e.remote.close()
 	}
 }
 

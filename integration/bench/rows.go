@@ -24,7 +24,9 @@ func (e *environment) rows() []row {
 		}},
 		{"new connection + true", "ms", e.withSSH(
 			[]column{{"rex", timed(e.ctx, rex, e.addr, "true")}},
-			func(s *sshd) []column { return []column{{"ssh", timed(e.ctx, s.command("true")...)}} },
+			func(s *sshd) []column {
+				return []column{{"rex over TCP", timed(e.ctx, e.remote.command("true")...)}, {"ssh", timed(e.ctx, s.command("true")...)}}
+			},
 			column{"limit: sh -c true", timed(e.ctx, "/bin/sh", "-c", "true")},
 		)},
 		{"live session + true", "ms", e.withSSH(
@@ -40,6 +42,7 @@ func (e *environment) rows() []row {
 			[]column{{"rex", rate(e.ctx, size, rex+" "+e.addr+" '"+zero+"' | cat >/dev/null")}},
 			func(s *sshd) []column {
 				return []column{
+					{"rex over TCP", rate(e.ctx, size, e.remote.line(zero)+" | cat >/dev/null")},
 					{"ssh", rate(e.ctx, size, s.line(zero)+" | cat >/dev/null")},
 					{"ssh aes128-gcm", rate(e.ctx, size, s.line(zero, "-c", "aes128-gcm@openssh.com")+" | cat >/dev/null")},
 				}
@@ -49,7 +52,11 @@ func (e *environment) rows() []row {
 		{"stdin", "MB/s", e.withSSH(
 			[]column{{"rex", rate(e.ctx, size, zero+" | "+rex+" "+e.addr+" 'cat >/dev/null'")}},
 			func(s *sshd) []column {
-				return []column{{"ssh", rate(e.ctx, size, zero+" | "+s.line("cat >/dev/null"))}}
+				return []column{
+					{"rex over TCP", rate(e.ctx, size, zero+" | "+e.remote.line("cat >/dev/null"))},
+					{"ssh", rate(e.ctx, size, zero+" | "+s.line("cat >/dev/null"))},
+					{"ssh aes128-gcm", rate(e.ctx, size, zero+" | "+s.line("cat >/dev/null", "-c", "aes128-gcm@openssh.com"))},
+				}
 			},
 			column{"limit: pipe", rate(e.ctx, size, zero+" | cat >/dev/null")},
 		)},

@@ -170,8 +170,7 @@ func (s *tcpServer) measure(t *testing.T, signer auth.Signer) [2]int {
 // as seen by the end that the change was made against.
 func TestAttackBitFlips(t *testing.T) {
 	signer := newIdentity(t)
-	s := serveTCP(t, admit("alice", signer))
-	s.grace = time.Second
+	s := serveTCP(t, admit("alice", signer), time.Second)
 	sent := s.measure(t, signer)
 	var tried int
 	for direction, n := range sent {
@@ -195,8 +194,7 @@ func TestAttackBitFlips(t *testing.T) {
 // TestAttackTruncation: a handshake that is cut anywhere is no login.
 func TestAttackTruncation(t *testing.T) {
 	signer := newIdentity(t)
-	s := serveTCP(t, admit("alice", signer))
-	s.grace = time.Second
+	s := serveTCP(t, admit("alice", signer), time.Second)
 	sent := s.measure(t, signer)
 	for direction, n := range sent {
 		toServer := direction == 1
@@ -449,8 +447,7 @@ func randomParts(t *testing.T, known auth.Signer) (parts [][]byte) {
 // deadline, and leaves nothing behind.
 func TestAttackSilence(t *testing.T) {
 	signer := newIdentity(t)
-	s := serveTCP(t, admit("alice", signer))
-	s.grace = 50 * time.Millisecond
+	s := serveTCP(t, admit("alice", signer), 500*time.Millisecond)
 	sent := s.measure(t, signer)
 	var wg sync.WaitGroup
 	const points = 20

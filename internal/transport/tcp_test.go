@@ -77,7 +77,8 @@ type tcpLogin struct {
 	err  error
 }
 
-func serveTCP(t testing.TB, a Authorizer) *tcpServer {
+// serveTCP listens; a grace replaces that of a login.
+func serveTCP(t testing.TB, a Authorizer, grace ...time.Duration) *tcpServer {
 	t.Helper()
 	key, err := auth.CreateHostKey(filepath.Join(t.TempDir(), "host_key"))
 	if err != nil {
@@ -86,6 +87,9 @@ func serveTCP(t testing.TB, a Authorizer) *tcpServer {
 	l, err := ListenTCP(t.Context(), "127.0.0.1:0", &TCPListenOptions{HostKeys: []*auth.HostKey{key}, Authorizer: a})
 	if err != nil {
 		t.Fatal(err)
+	}
+	if len(grace) > 0 {
+		l.grace = grace[0]
 	}
 	s := &tcpServer{TCPListener: l, key: key, logins: make(chan tcpLogin, 64), port: l.Addr().(*net.TCPAddr).Port}
 	var wg sync.WaitGroup
