@@ -36,7 +36,7 @@ func DialAgent(ctx context.Context, socket string) (*Agent, error) {
 		if errors.As(err, &op) {
 			err = op.Err // the path is said once, escaped
 		}
-		return nil, fmt.Errorf("agent %s: %w", printable(socket), err)
+		return nil, fmt.Errorf("agent %s: %w", Printable(socket), err)
 	}
 	return newAgent(conn), nil
 }
@@ -86,7 +86,7 @@ func (s *agentSigner) String() string {
 	if s.comment == "" {
 		return "agent: " + s.key.Fingerprint()
 	}
-	return "agent: " + printable(s.comment)
+	return "agent: " + Printable(s.comment)
 }
 
 // Sign has the agent sign and looks whether it did.

@@ -53,7 +53,7 @@ func checkPlain(pub ssh.PublicKey) error {
 	case "ssh-dss":
 		return fmt.Errorf("%s key: DSA is broken", name)
 	default:
-		return fmt.Errorf("%s key: the type is not supported", printable(name))
+		return fmt.Errorf("%s key: the type is not supported", Printable(name))
 	}
 }
 

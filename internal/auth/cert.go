@@ -27,11 +27,11 @@ func CheckHostCert(cert *Key, host string, now time.Time) error {
 		return err
 	}
 	for name := range c.CriticalOptions {
-		return fmt.Errorf("host certificate: unknown critical option %s", printable(name))
+		return fmt.Errorf("host certificate: unknown critical option %s", Printable(name))
 	}
 	// Not more than ASCII: other letters have lower cases within it.
 	if !slices.Contains(c.ValidPrincipals, lowerASCII(host)) {
-		return fmt.Errorf("host certificate: it is not for %s", printable(host))
+		return fmt.Errorf("host certificate: it is not for %s", Printable(host))
 	}
 	return nil
 }
@@ -106,7 +106,7 @@ func checkPrincipals(names []string) error {
 	}
 	for _, name := range names {
 		if name == "" || strings.ContainsAny(name, ",\x00") {
-			return fmt.Errorf("principal \"%s\" is not a name", printable(name))
+			return fmt.Errorf("principal \"%s\" is not a name", Printable(name))
 		}
 	}
 	return nil

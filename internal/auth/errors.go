@@ -30,7 +30,7 @@ type KeyFileError struct {
 }
 
 func (e *KeyFileError) Error() string {
-	return fmt.Sprintf("key file %s: %s", printable(e.Path), e.Reason)
+	return fmt.Sprintf("key file %s: %s", Printable(e.Path), e.Reason)
 }
 
 // Unwrap returns the cause.
@@ -47,7 +47,7 @@ func keyFileError(path string, err error) error {
 	if errors.As(err, &pe) {
 		reason = pe.Err // the path is said once
 	}
-	return &KeyFileError{Path: path, Reason: printable(reason.Error()), Err: err}
+	return &KeyFileError{Path: path, Reason: Printable(reason.Error()), Err: err}
 }
 
 // badKeyFile is a KeyFileError whose reason is all.

@@ -80,7 +80,7 @@ type identity struct {
 
 func (id *identity) Key() *Key { return id.key }
 
-func (id *identity) String() string { return printable(id.path) }
+func (id *identity) String() string { return Printable(id.path) }
 
 func (id *identity) Sign(ctx context.Context, s *Statement) ([]byte, error) {
 	message, err := messageFor(id.key, s)
@@ -107,7 +107,7 @@ func (id *identity) unlock(ctx context.Context) error {
 	if id.ask == nil {
 		return ErrPassphrase
 	}
-	prompt := "passphrase for " + printable(id.path) + ": "
+	prompt := "passphrase for " + Printable(id.path) + ": "
 	for range maxAsked {
 		passphrase, err := id.ask(ctx, prompt)
 		if err != nil {

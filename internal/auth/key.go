@@ -56,7 +56,7 @@ func ParseKeyLine(line []byte) (k *Key, comment string, err error) {
 	}
 	k, err = ParseKey(blob)
 	if err == nil && k.Type() != string(name) {
-		err = fmt.Errorf("bad key: it is called %s and is of type %s", printable(string(name)), k.Type())
+		err = fmt.Errorf("bad key: it is called %s and is of type %s", Printable(string(name)), k.Type())
 	}
 	if err != nil {
 		return nil, "", err

@@ -125,7 +125,7 @@ func parseSignature(sig []byte, keyType string) (*ssh.Signature, error) {
 		return nil, err
 	}
 	if !signsWith(keyType, string(format)) {
-		return nil, fmt.Errorf("its algorithm %s is not one for %s keys", printable(string(format)), keyType)
+		return nil, fmt.Errorf("its algorithm %s is not one for %s keys", Printable(string(format)), keyType)
 	}
 	blob, rest, err := cutString(rest)
 	if err != nil {

@@ -81,7 +81,7 @@ func (g *CertGrant) restrict(name, value string, source netip.Addr) error {
 		g.VerificationRequired = true
 		return flag(name, value)
 	}
-	return fmt.Errorf("unknown critical option %s", printable(name))
+	return fmt.Errorf("unknown critical option %s", Printable(name))
 }
 
 // permit applies an extension. One that is not known grants nothing.
@@ -141,7 +141,7 @@ func parseRange(s string) (netip.Prefix, error) {
 	}
 	p, err := netip.ParsePrefix(s)
 	if err != nil || p != p.Masked() {
-		return netip.Prefix{}, fmt.Errorf("source address \"%s\" is not an address or a range", printable(s))
+		return netip.Prefix{}, fmt.Errorf("source address \"%s\" is not an address or a range", Printable(s))
 	}
 	return p, nil
 }

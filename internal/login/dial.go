@@ -166,11 +166,9 @@ func (d *dialer) options() *transport.TCPOptions {
 	}
 }
 
-// connect is the connection itself, with the keepalive of package transport.
+// connect is the connection itself.
 func (d *dialer) connect(ctx context.Context, _, addr string) (net.Conn, error) {
-	dialer := net.Dialer{
-		KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: 15 * time.Second, Interval: 10 * time.Second, Count: 3},
-	}
+	dialer := transport.NewDialer()
 	if d.LocalAddr.IsValid() {
 		dialer.LocalAddr = &net.TCPAddr{IP: d.LocalAddr.AsSlice(), Zone: d.LocalAddr.Zone()}
 	}

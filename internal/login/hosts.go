@@ -39,7 +39,7 @@ func loadHosts(c *Config) (*hosts, error) {
 // types are all types of host keys, those first that are known for the host.
 func (h *hosts) types() []string {
 	types := h.set.Types(h.Host, h.Port, h.Alias)
-	for _, t := range []string{"ssh-ed25519", "ecdsa-sha2-nistp256", "ecdsa-sha2-nistp384", "ecdsa-sha2-nistp521", "ssh-rsa"} {
+	for _, t := range transport.HostKeyTypes() {
 		if !slices.Contains(types, t) {
 			types = append(types, t)
 		}

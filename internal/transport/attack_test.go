@@ -260,7 +260,7 @@ func TestAttackRelay(t *testing.T) {
 
 // replay sends a login that somebody else made.
 func replay(addr string, login *proto.Auth) error {
-	conn, err := tls.Dial("tcp", addr, clientConfig(hostKeyTypes()))
+	conn, err := tls.Dial("tcp", addr, clientConfig(HostKeyTypes()))
 	if err != nil {
 		return err
 	}
@@ -328,7 +328,7 @@ func TestAttackOfferedIsNotProven(t *testing.T) {
 		"a second list": {Mode: proto.AuthNegotiate, User: "alice", Keys: [][]byte{mallory.Key().Blob()}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			conn, err := tls.Dial("tcp", s.Addr().String(), clientConfig(hostKeyTypes()))
+			conn, err := tls.Dial("tcp", s.Addr().String(), clientConfig(HostKeyTypes()))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -461,7 +461,7 @@ func TestAttackSilence(t *testing.T) {
 			}
 			defer raw.Close()
 			half := &limited{Conn: raw, left: at}
-			conn := tls.Client(half, clientConfig(hostKeyTypes()))
+			conn := tls.Client(half, clientConfig(HostKeyTypes()))
 			_ = conn.SetDeadline(time.Now().Add(patience))
 			if conn.Handshake() == nil {
 				_, _ = conn.Write(make([]byte, 100))

@@ -99,7 +99,7 @@ func (c *ServerConn) login(ctx context.Context) error {
 // crowdOut makes room for others.
 func (c *ServerConn) crowdOut() {
 	c.stage.crowded.Store(true)
-	c.listener.limited().Warn("too many connections that have not logged in, one was dropped", "peer", c.remote.String())
+	c.listener.limited(c.listener.Addr().String()).Warn("too many connections that have not logged in, one was dropped", "peer", c.remote.String())
 	_ = c.Close()
 }
 

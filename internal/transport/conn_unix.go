@@ -103,7 +103,7 @@ func (c *UnixConn) admissible() error {
 // crowdOut makes room for others.
 func (c *UnixConn) crowdOut() {
 	c.stage.crowded.Store(true)
-	c.listener.limited().Warn("too many connections that have not logged in, one was dropped", "peer", c.peer.String())
+	c.listener.limited(c.listener.where()).Warn("too many connections that have not logged in, one was dropped", "peer", c.peer.String())
 	_ = c.Close()
 }
 

@@ -139,7 +139,7 @@ func (d *dialer) connect(ctx context.Context) (*tls.Conn, *HostProof, error) {
 	start := time.Now()
 	dial := d.Dial
 	if dial == nil {
-		dial = tcpDialer().DialContext
+		dial = NewDialer().DialContext
 	}
 	raw, err := dial(ctx, "tcp", d.addr)
 	if err != nil {
@@ -151,7 +151,7 @@ func (d *dialer) connect(ctx context.Context) (*tls.Conn, *HostProof, error) {
 	start = time.Now()
 	types := d.HostKeyTypes
 	if types == nil {
-		types = hostKeyTypes()
+		types = HostKeyTypes()
 	}
 	conn := tls.Client(raw, clientConfig(types))
 	shaking, cancel := context.WithTimeout(ctx, handshakeTime)

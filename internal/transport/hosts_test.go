@@ -56,7 +56,7 @@ func TestHostKeyTypes(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer l.Close()
-	for _, want := range hostKeyTypes() {
+	for _, want := range HostKeyTypes() {
 		go func() { // ends with the connection
 			if c, err := l.Accept(); err == nil {
 				_ = c.(*ServerConn).Handshake(context.Background())

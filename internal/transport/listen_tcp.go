@@ -65,20 +65,17 @@ const networkPending = 32
 // A TCPListener accepts connections over TCP, which are encrypted and whose
 // peers log in with keys. Its methods may be called concurrently.
 type TCPListener struct {
+	acceptor
 	ln         *net.TCPListener
 	identities map[string]*identity // by ALPN name
 	foreign    *tls.Config          // for clients that no identity suits
 	authorizer Authorizer
 	gate       *gate
-	maxFD      int
 	grace      time.Duration // for a login
 	drain      time.Duration
 	seed       maphash.Seed // of the time that a refusal takes
-	log        *slog.Logger
-	warned     limiter
 
 	closeOnce sync.Once
-	closed    chan struct{}
 }
 
 // An identity is one host key as TLS and the login need it.
@@ -107,22 +104,17 @@ func newTCPListener(opts *TCPListenOptions) (*TCPListener, error) {
 		return nil, errors.New("transport: nobody decides who may log in")
 	}
 	l := &TCPListener{
+		acceptor:   newAcceptor(opts.Log),
 		identities: make(map[string]*identity),
 		foreign:    serverConfig(alpnPrefix + "none"),
 		authorizer: opts.Authorizer,
 		gate:       newGate(maxPending),
-		maxFD:      descriptorLimit(),
 		grace:      handshakeTime,
 		drain:      drainTime,
 		seed:       maphash.MakeSeed(),
-		log:        opts.Log,
-		closed:     make(chan struct{}),
 	}
 	if opts.MaxPending > 0 {
 		l.gate.max = opts.MaxPending
-	}
-	if l.log == nil {
-		l.log = slog.New(slog.DiscardHandler)
 	}
 	for _, key := range opts.HostKeys {
 		if err := l.add(key); err != nil {
@@ -171,30 +163,24 @@ func (l *TCPListener) Addr() net.Addr { return l.ln.Addr() }
 // returns an error only after Close, which is [net.ErrClosed], or when the
 // socket is broken.
 func (l *TCPListener) Accept() (net.Conn, error) {
-	for {
+	return l.accept(l.Addr().String(), func() (net.Conn, error) {
 		c, err := l.ln.AcceptTCP()
-		switch {
-		case err == nil:
-			if conn := l.admit(c); conn != nil {
-				return conn, nil
-			}
-		case outOfResources(err):
-			l.limited().Warn("cannot accept connections for now", "err", err)
-			l.pause()
-		case errors.Is(err, net.ErrClosed):
-			return nil, net.ErrClosed
-		default:
+		if err != nil {
 			return nil, err
 		}
-	}
+		if conn := l.admit(c); conn != nil {
+			return conn, nil
+		}
+		return nil, nil
+	})
 }
 
 // admit makes a connection of what was accepted, or closes it and returns nil.
 func (l *TCPListener) admit(c *net.TCPConn) *ServerConn {
 	tune(c)
 	remote := addrPort(c.RemoteAddr())
-	if descriptor(c) >= l.maxFD-reservedFiles {
-		l.limited().Warn("descriptors run out, connection refused", "peer", remote.String())
+	if l.full(descriptor(c)) {
+		l.limited(l.Addr().String()).Warn("descriptors run out, connection refused", "peer", remote.String())
 		_ = c.Close()
 		l.pause()
 		return nil
@@ -237,26 +223,6 @@ func descriptor(c *net.TCPConn) (fd int) {
 		_ = control(raw, func(n int) error { fd = n; return nil })
 	}
 	return fd
-}
-
-// pause waits a moment, or until Close.
-func (l *TCPListener) pause() {
-	t := time.NewTimer(acceptPause)
-	defer t.Stop()
-	select {
-	case <-t.C:
-	case <-l.closed:
-	}
-}
-
-// limited is the log for what anybody who connects can cause, as that of
-// [UnixListener].
-func (l *TCPListener) limited() *slog.Logger {
-	suppressed, ok := l.warned.ok(time.Now())
-	if !ok {
-		return slog.New(slog.DiscardHandler)
-	}
-	return l.log.With("addr", l.Addr().String(), "suppressed", suppressed)
 }
 
 // Close stops accepting and ends a running Accept. Connections that were

@@ -41,6 +41,7 @@ type UnixOptions struct {
 // can log in to: the uid of the peer must be this process's effective one.
 // Its methods may be called concurrently.
 type UnixListener struct {
+	acceptor
 	ln       *net.UnixListener
 	path     string
 	socket   fs.FileInfo // as it was bound
@@ -49,13 +50,9 @@ type UnixListener struct {
 	accounts accounts
 	uid      int    // who may log in
 	name     string // the account of uid
-	maxFD    int
 	drain    time.Duration
-	log      *slog.Logger
-	warned   limiter
 
 	closeOnce sync.Once
-	closed    chan struct{}
 }
 
 // ListenUnix listens on a Unix socket at path, which is absolute. The socket
@@ -108,22 +105,17 @@ func CheckListenUnix(path string) error {
 
 func newUnixListener(path string, lock *pathLock, opts UnixOptions) *UnixListener {
 	l := &UnixListener{
+		acceptor: newAcceptor(opts.Log),
 		path:     path,
 		lock:     lock,
 		gate:     newGate(maxPending),
 		accounts: systemAccounts(),
 		uid:      os.Geteuid(),
 		name:     currentUser(),
-		maxFD:    descriptorLimit(),
 		drain:    drainTime,
-		log:      opts.Log,
-		closed:   make(chan struct{}),
 	}
 	if opts.MaxPending > 0 {
 		l.gate.max = opts.MaxPending
-	}
-	if l.log == nil {
-		l.log = slog.New(slog.DiscardHandler)
 	}
 	return l
 }
@@ -214,6 +206,9 @@ func probe(path string) error {
 	return fmt.Errorf("socket %s: cannot tell whether it is in use: %w", path, err)
 }
 
+// where is the address in logs.
+func (l *UnixListener) where() string { return "unix:" + l.path }
+
 // Addr is the socket's path.
 func (l *UnixListener) Addr() net.Addr { return &net.UnixAddr{Name: l.path, Net: "unix"} }
 
@@ -222,54 +217,28 @@ func (l *UnixListener) Addr() net.Addr { return &net.UnixAddr{Name: l.path, Net:
 // returns an error only after Close, which is [net.ErrClosed], or when the
 // socket is broken.
 func (l *UnixListener) Accept() (net.Conn, error) {
-	for {
+	return l.accept(l.where(), func() (net.Conn, error) {
 		c, err := l.ln.AcceptUnix()
-		switch {
-		case err == nil:
-			if conn := l.admit(c); conn != nil {
-				return conn, nil
-			}
-		case outOfResources(err):
-			l.limited().Warn("cannot accept connections for now", "err", err)
-			l.pause()
-		case errors.Is(err, net.ErrClosed):
-			return nil, net.ErrClosed
-		default:
+		if err != nil {
 			return nil, err
 		}
-	}
-}
-
-// pause waits a moment, or until Close.
-func (l *UnixListener) pause() {
-	t := time.NewTimer(acceptPause)
-	defer t.Stop()
-	select {
-	case <-t.C:
-	case <-l.closed:
-	}
-}
-
-// limited is the log for what anybody who connects can cause: it takes one
-// line in each minute and says how many it did not.
-func (l *UnixListener) limited() *slog.Logger {
-	suppressed, ok := l.warned.ok(time.Now())
-	if !ok {
-		return slog.New(slog.DiscardHandler)
-	}
-	return l.log.With("addr", "unix:"+l.path, "suppressed", suppressed)
+		if conn := l.admit(c); conn != nil {
+			return conn, nil
+		}
+		return nil, nil
+	})
 }
 
 // admit makes a connection of what was accepted, or closes it and returns nil.
 func (l *UnixListener) admit(c *net.UnixConn) *UnixConn {
 	peer, fd, err := examine(c)
 	if err != nil {
-		l.limited().Warn("cannot tell who connected", "err", err)
+		l.limited(l.where()).Warn("cannot tell who connected", "err", err)
 		_ = c.Close()
 		return nil
 	}
-	if fd >= l.maxFD-reservedFiles {
-		l.limited().Warn("descriptors run out, connection refused", "peer", peer.String())
+	if l.full(fd) {
+		l.limited(l.where()).Warn("descriptors run out, connection refused", "peer", peer.String())
 		_ = sendVerdict(c, &proto.AuthResult{Code: proto.AuthBusy, Text: "the server has no descriptors left"}, time.Now().Add(acceptPause))
 		_ = c.Close()
 		l.pause()

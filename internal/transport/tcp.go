@@ -15,7 +15,8 @@ func keepAlive() net.KeepAliveConfig {
 	return net.KeepAliveConfig{Enable: true, Idle: 15 * time.Second, Interval: 10 * time.Second, Count: 3}
 }
 
-func tcpDialer() *net.Dialer { return &net.Dialer{KeepAliveConfig: keepAlive()} }
+// NewDialer is the dialer of [DialTCP], for who needs other fields of it set.
+func NewDialer() *net.Dialer { return &net.Dialer{KeepAliveConfig: keepAlive()} }
 
 // cutOff ends all reading and writing of conn when ctx ends, until stop is
 // called. If stop returns false it was too late.

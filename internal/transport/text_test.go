@@ -4,6 +4,8 @@ import (
 	"strings"
 	"testing"
 	"unicode/utf8"
+
+	"github.com/rexec/rex/internal/auth"
 )
 
 func TestPrintable(t *testing.T) {
@@ -35,7 +37,7 @@ func FuzzPrintable(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, s string) {
 		got := printable(s)
-		if !utf8.ValidString(got) || len(got) > 8*maxText+3 {
+		if !utf8.ValidString(got) || len(got) > 8*auth.MaxText+3 {
 			t.Fatalf("%q", got)
 		}
 		for _, r := range got {

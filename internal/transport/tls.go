@@ -21,9 +21,9 @@ import (
 // key follows.
 const alpnPrefix = "rex/1 "
 
-// hostKeyTypes are the types of host keys that can be the key of a TLS
+// HostKeyTypes are the types of host keys that can be the key of a TLS
 // certificate, those that are better to have first.
-func hostKeyTypes() []string {
+func HostKeyTypes() []string {
 	return []string{"ssh-ed25519", "ecdsa-sha2-nistp256", "ecdsa-sha2-nistp384", "ecdsa-sha2-nistp521", "ssh-rsa"}
 }
 

@@ -19,7 +19,6 @@ type verdictConn struct {
 	trace func(step string, took time.Duration)
 	once  sync.Once
 	err   error
-	grant *proto.ResumeGrant
 
 	early int // Write only
 	open  bool
@@ -45,7 +44,7 @@ func (c *verdictConn) judge() error {
 	if result.Code != proto.AuthOK {
 		return refused(result)
 	}
-	c.grant, err = proto.ParseResumeGrant(result.Ext)
+	_, err = proto.ParseResumeGrant(result.Ext) // nothing can be resumed yet
 	return explainResult(err)
 }
 
