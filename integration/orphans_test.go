@@ -51,6 +51,7 @@ func startUp(t *testing.T, args ...string) *exec.Cmd {
 func TestKilledClientLeavesNothing(t *testing.T) {
 	needsProc(t)
 	overTransports(t, func(t *testing.T, host string) {
+		t.Parallel()
 		for _, sig := range []syscall.Signal{syscall.SIGTERM, syscall.SIGKILL} {
 			marker := fmt.Sprintf("86401.%d", time.Now().UnixNano())
 			cmd := startUp(t, to(host, markedTree(marker))...)

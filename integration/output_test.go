@@ -18,10 +18,7 @@ import (
 // TestSeqIsComplete: a command that writes a lot and ends at once loses nothing,
 // however often it is run.
 func TestSeqIsComplete(t *testing.T) {
-	runs, last := 200, "2000000"
-	if testing.Short() {
-		runs = 10
-	}
+	runs, last := amount(10, 50, 200), "2000000"
 	want := sha256.New()
 	local := rexCommand(t)
 	local.Path, local.Args = "/usr/bin/seq", []string{"seq", "1", last}
@@ -30,10 +27,6 @@ func TestSeqIsComplete(t *testing.T) {
 		t.Fatal(err)
 	}
 	overTransports(t, func(t *testing.T, host string) {
-		runs := runs
-		if strings.HasSuffix(t.Name(), "/tcp") && os.Getenv("REX_SLOW") == "" {
-			runs /= 4 // each is a login too; REX_SLOW=1 makes all of them
-		}
 		for range runs {
 			got := sha256.New()
 			cmd := rexCommand(t, to(host, "seq", "1", last)...)
@@ -64,18 +57,25 @@ func randomFile(t testing.TB, size int64) (path, sum string) {
 	return path, hex.EncodeToString(hash.Sum(nil))
 }
 
-func bulkSize(t testing.TB) int64 {
-	if testing.Short() {
-		return 64 << 20
+// amount is how much a test does: of -short, ordinarily, and when REX_SLOW is
+// set, which is what the promise names.
+func amount(short, ordinary, all int) int {
+	switch {
+	case testing.Short():
+		return short
+	case os.Getenv("REX_SLOW") != "":
+		return all
 	}
-	t.Helper()
-	return 1 << 30
+	return ordinary
 }
+
+func bulkSize() int64 { return int64(amount(64<<20, 256<<20, 1<<30)) }
 
 // TestBulkOut: a GiB arrives byte for byte, also at a reader that sleeps first.
 func TestBulkOut(t *testing.T) {
-	path, want := randomFile(t, bulkSize(t))
+	path, want := randomFile(t, bulkSize())
 	overTransports(t, func(t *testing.T, host string) {
+		t.Parallel()
 		for _, delay := range []time.Duration{0, 5 * time.Second} {
 			cmd := rexCommand(t, to(host, "cat", path)...)
 			stdout, err := cmd.StdoutPipe()
@@ -103,8 +103,9 @@ func TestBulkOut(t *testing.T) {
 // TestBulkIn: a GiB of input arrives byte for byte, at a reader that sleeps
 // first.
 func TestBulkIn(t *testing.T) {
-	path, want := randomFile(t, bulkSize(t))
+	path, want := randomFile(t, bulkSize())
 	overTransports(t, func(t *testing.T, host string) {
+		t.Parallel()
 		f, err := os.Open(path)
 		if err != nil {
 			t.Fatal(err)

@@ -75,7 +75,7 @@ func TestTrapC2StopOfAWritingStream(t *testing.T) {
 		e := join(t, c, tap, nil, nil)
 		var writers sync.WaitGroup
 		stops := 300
-		if n.Name == "unix" {
+		if n.Name == "unix" && !testing.Short() {
 			stops = 2000
 		}
 		for i := range stops {

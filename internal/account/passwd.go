@@ -68,10 +68,10 @@ func noEntry(name string) bool {
 }
 
 // parseID parses a user or group id. The largest number is none: to the kernel
-// it means "as it is".
+// it means "as it is". Where an int has 32 bits, its negative half is none either.
 func parseID(s string) (int, bool) {
 	id, err := strconv.ParseUint(s, 10, 32)
-	return int(id), err == nil && id != math.MaxUint32
+	return int(id), err == nil && id != math.MaxUint32 && int(id) >= 0
 }
 
 // parseGroup returns what a line in the form of group(5) says.

@@ -4,6 +4,7 @@ package account
 
 import (
 	"io"
+	"math"
 	"reflect"
 	"slices"
 	"strconv"
@@ -50,7 +51,8 @@ func TestFindAccount(t *testing.T) {
 			}
 		}
 	}
-	for _, uid := range []int{2, 3, 7, 8, 9, -10, 10, 11, 12, 13, 99, -1, 1<<32 - 1} {
+	highest := uint32(math.MaxUint32)
+	for _, uid := range []int{2, 3, 7, 8, 9, -10, 10, 11, 12, 13, 99, -1, int(highest)} {
 		if got, err := findAccount(strings.NewReader(passwd), byUID(uid)); err != nil || got != nil {
 			t.Errorf("%d: %+v, %v", uid, got, err)
 		}

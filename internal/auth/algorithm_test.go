@@ -34,6 +34,8 @@ func TestCheckAlgorithm(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
+	long := uint32(math.MaxInt32 + 2)
+	tooLong := int(long) // negative where an int has 32 bits
 	for _, c := range []struct {
 		name string
 		key  *Key
@@ -50,7 +52,7 @@ func TestCheckAlgorithm(t *testing.T) {
 		{"exponent 0", rsaOf(t, 2048, 0, true), "exponent 0"},
 		{"negative exponent", rsaOf(t, 2048, -3, true), "exponent -3"},
 		{"even exponent", rsaOf(t, 2048, 65536, true), "exponent 65536"},
-		{"long exponent", rsaOf(t, 2048, math.MaxInt32+2, true), "exponent"},
+		{"long exponent", rsaOf(t, 2048, tooLong, true), "exponent"},
 		{"DSA", mustParse(t, dsaBlob()), "ssh-dss key: DSA"},
 		{"nil", nil, "no key"},
 		{"zero", new(Key), "no key"},

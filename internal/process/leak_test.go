@@ -72,6 +72,10 @@ func oneOfEach(s *Spawner, i int) error {
 
 func TestNoLeakSequential(t *testing.T) {
 	needProc(t)
+	rounds := 300
+	if testing.Short() {
+		rounds = 60
+	}
 	eachMode(t, func(t *testing.T, s *Spawner) {
 		run := func(n int) {
 			for i := range n {
@@ -82,7 +86,7 @@ func TestNoLeakSequential(t *testing.T) {
 		}
 		run(10) // first use of this and that
 		before := currentUsage()
-		run(300)
+		run(rounds)
 		settle(t, before)
 	})
 }

@@ -166,6 +166,11 @@ func (s *tcpServer) measure(t *testing.T, signer auth.Signer) [2]int {
 	return sent
 }
 
+// ignoredByTLS says whether a byte is the version in the header of an end's first
+// record, which "MUST be ignored for all purposes" and is all of a handshake
+// that nothing covers (RFC 8446, section 5.1).
+func ignoredByTLS(at int) bool { return at == 1 || at == 2 }
+
 // TestAttackBitFlips: no login through a handshake of which one bit is changed,
 // as seen by the end that the change was made against.
 func TestAttackBitFlips(t *testing.T) {
@@ -183,6 +188,9 @@ func TestAttackBitFlips(t *testing.T) {
 			m := newMiddle(t, s.Addr().String(), flip(toServer, i/8, uint(i%8)))
 			client, server := s.attempt(t, m, signer)
 			m.ln.Close()
+			if ignoredByTLS(i / 8) {
+				continue
+			}
 			if toServer && server || client {
 				t.Errorf("bit %d of %d to the server (%v): the client took it (%v), the server took it (%v)", i, n*8, toServer, client, server)
 			}

@@ -5,6 +5,7 @@ package execd
 import (
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"os/exec"
 	"slices"
@@ -29,16 +30,17 @@ func forMe(change func(*Login)) *Login {
 func TestLoginIncomplete(t *testing.T) {
 	h := newTestHandler(t, Options{})
 	var none *Login
+	highest := uint32(math.MaxUint32)
 	for name, granted := range map[string]any{
 		"nil pointer": none, "zero": &Login{}, "a value": *forMe(nil), "another type": "root", "a number": 0,
 		"no name":   forMe(func(l *Login) { l.User = "" }),
 		"no home":   forMe(func(l *Login) { l.Home = "" }),
 		"no shell":  forMe(func(l *Login) { l.Shell = "" }),
 		"uid -1":    forMe(func(l *Login) { l.UID = -1 }),
-		"uid 2^32":  forMe(func(l *Login) { l.UID = 1<<32 - 1 }),
+		"uid max":   forMe(func(l *Login) { l.UID = int(highest) }),
 		"gid -1":    forMe(func(l *Login) { l.GID = -1 }),
 		"group -1":  forMe(func(l *Login) { l.Groups = []int{1, -1} }),
-		"group max": forMe(func(l *Login) { l.Groups = []int{1<<32 - 1} }),
+		"group max": forMe(func(l *Login) { l.Groups = []int{int(highest)} }),
 	} {
 		p, err := h.Start(t.Context(), &session.Request{Argv: []string{"true"}, Peer: session.Peer{Login: granted}})
 		if !errors.Is(err, proto.CodePermissionDenied) || p != nil {
