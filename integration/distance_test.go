@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -20,6 +21,8 @@ type distance struct {
 	near, far string
 }
 
+var distances atomic.Int32
+
 const farAddress = "10.91.0.2"
 
 // startDistance makes two hosts that are a round trip apart.
@@ -29,7 +32,8 @@ func startDistance(t testing.TB, rtt time.Duration) *distance {
 		t.Skip("needs root, for network namespaces")
 	}
 	needs(t, "ip")
-	d := &distance{near: fmt.Sprintf("rexn%d", os.Getpid()), far: fmt.Sprintf("rexf%d", os.Getpid())}
+	number := distances.Add(1)
+	d := &distance{near: fmt.Sprintf("rexn%d-%d", os.Getpid(), number), far: fmt.Sprintf("rexf%d-%d", os.Getpid(), number)}
 	bin := filepath.Join(t.TempDir(), "longlink")
 	mustRun(t, "go", "build", "-o", bin, "github.com/rexec/rex/integration/longlink")
 	d.link = exec.Command(bin, "-rtt", rtt.String(), "-near", d.near, "-far", d.far)

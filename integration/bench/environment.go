@@ -4,12 +4,10 @@ package main
 
 import (
 	"bufio"
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -29,8 +27,11 @@ type environment struct {
 	daemon *exec.Cmd
 	usage  chan string // lines of the daemon's log that say what it holds
 	client *session.Client
+	user   string  // who logs in over the network
+	undo   func()  // takes that account away
 	ssh    *sshd   // nil without OpenSSH
 	remote *remote // nil without OpenSSH, whose keys it has
+	far    *far    // nil without OpenSSH, root or ip(8)
 }
 
 func newEnvironment(ctx context.Context, dir string) (*environment, error) {
@@ -54,15 +55,40 @@ func newEnvironment(ctx context.Context, dir string) (*environment, error) {
 		e.close()
 		return nil, err
 	}
-	if e.ssh, err = startSSHD(ctx, dir); err != nil {
-		fmt.Fprintln(os.Stderr, "bench: warning: without OpenSSH:", err)
-		return e, nil
-	}
-	if err := e.startRemote(); err != nil {
+	if err := e.startNetwork(); err != nil {
 		e.close()
 		return nil, err
 	}
 	return e, nil
+}
+
+// startNetwork starts what needs OpenSSH, for its keys or to compare with, and
+// says what of it the machine does not have.
+func (e *environment) startNetwork() (err error) {
+	for _, name := range []string{sshdPath, "ssh", "ssh-keygen"} {
+		if _, err := exec.LookPath(name); err != nil {
+			fmt.Fprintln(os.Stderr, "bench: warning: without OpenSSH:", err)
+			return nil
+		}
+	}
+	if err := e.makeUser(); err != nil {
+		return err
+	}
+	if err := e.makeKeys(); err != nil {
+		return err
+	}
+	if e.ssh, err = e.startSSHD(loopback); err != nil {
+		return err
+	}
+	if e.remote, err = e.startRemote(loopback); err != nil {
+		return err
+	}
+	if os.Geteuid() != 0 {
+		fmt.Fprintln(os.Stderr, "bench: warning: without distance, which needs root")
+		return nil
+	}
+	e.far, err = e.startFar(50 * time.Millisecond)
+	return err
 }
 
 func (e *environment) path(program string) string { return filepath.Join(e.dir, program) }
@@ -98,11 +124,17 @@ func (e *environment) close() {
 	_ = e.daemon.Process.Signal(os.Interrupt)
 	_ = e.daemon.Wait()
 	_ = os.RemoveAll(filepath.Dir(strings.TrimPrefix(e.addr, "unix:")))
+	if e.far != nil {
+		e.far.close()
+	}
 	if e.ssh != nil {
 		e.ssh.close()
 	}
 	if e.remote != nil {
 		e.remote.close()
+	}
+	if e.undo != nil {
+		e.undo()
 	}
 }
 
@@ -131,102 +163,4 @@ func (e *environment) heldKiB() (float64, error) {
 	case <-time.After(10 * time.Second):
 		return 0, errors.New("the daemon does not say what it holds")
 	}
-}
-
-// sshd is an OpenSSH server of this run.
-type sshd struct {
-	cmd  *exec.Cmd
-	args []string // of ssh, up to the host
-	ctl  string
-}
-
-// startSSHD starts sshd on a loopback port, with keys of its own.
-func startSSHD(ctx context.Context, dir string) (*sshd, error) {
-	server, err := exec.LookPath("/usr/sbin/sshd")
-	if err != nil {
-		return nil, err
-	}
-	for _, key := range []string{"host", "user"} {
-		if out, err := exec.CommandContext(ctx, "ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", filepath.Join(dir, key)).CombinedOutput(); err != nil {
-			return nil, fmt.Errorf("%w: %s", err, out)
-		}
-	}
-	port, err := freePort()
-	if err != nil {
-		return nil, err
-	}
-	public, err := os.ReadFile(filepath.Join(dir, "user.pub"))
-	if err != nil {
-		return nil, err
-	}
-	files := map[string]string{
-		"authorized_keys": string(public),
-		"sshd_config": fmt.Sprintf("Port %s\nListenAddress 127.0.0.1\nHostKey %s/host\nAuthorizedKeysFile %s/authorized_keys\n"+
-			"StrictModes no\nUsePAM no\nPidFile none\nPermitRootLogin yes\nMaxStartups 1000\n", port, dir, dir),
-	}
-	for name, text := range files {
-		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
-			return nil, err
-		}
-	}
-	_ = os.MkdirAll("/run/sshd", 0o755) // sshd wants it when it is root
-	s := &sshd{cmd: exec.Command(server, "-D", "-f", filepath.Join(dir, "sshd_config")), ctl: filepath.Join(dir, "ctl")}
-	var stderr bytes.Buffer
-	s.cmd.Stderr = &stderr
-	if err := s.cmd.Start(); err != nil {
-		return nil, err
-	}
-	s.args = []string{
-		"ssh", "-F", "none", "-p", port, "-i", filepath.Join(dir, "user"), "-o", "IdentitiesOnly=yes", "-o", "BatchMode=yes",
-		"-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=" + filepath.Join(dir, "known"), "-o", "LogLevel=ERROR",
-	}
-	if err := s.connect(ctx); err != nil {
-		s.close()
-		return nil, fmt.Errorf("%w: %s", err, stderr.String())
-	}
-	return s, nil
-}
-
-// connect waits until the server answers, and starts the shared connection.
-func (s *sshd) connect(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
-	defer cancel()
-	master := append(append([]string{}, s.args[1:]...), "-M", "-S", s.ctl, "-f", "-N", "127.0.0.1")
-	for {
-		err := exec.CommandContext(ctx, s.args[0], master...).Run()
-		if err == nil || ctx.Err() != nil {
-			return err
-		}
-		time.Sleep(50 * time.Millisecond)
-	}
-}
-
-func (s *sshd) command(words ...string) []string {
-	return append(append(append([]string{}, s.args...), "127.0.0.1"), words...)
-}
-
-func (s *sshd) shared(words ...string) []string {
-	return append(append(append([]string{}, s.args...), "-S", s.ctl, "127.0.0.1"), words...)
-}
-
-// line is the command as a line of sh.
-func (s *sshd) line(remote string, flags ...string) string {
-	return strings.Join(append(append(append([]string{}, s.args...), flags...), "127.0.0.1", "'"+remote+"'"), " ")
-}
-
-func (s *sshd) close() {
-	exit := append(append([]string{}, s.args[1:]...), "-S", s.ctl, "-O", "exit", "127.0.0.1")
-	_ = exec.Command(s.args[0], exit...).Run()
-	_ = s.cmd.Process.Kill()
-	_ = s.cmd.Wait()
-}
-
-func freePort() (string, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", err
-	}
-	defer l.Close()
-	_, port, err := net.SplitHostPort(l.Addr().String())
-	return port, err
 }

@@ -8,8 +8,6 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"os/user"
-	"path/filepath"
 	"regexp"
 	"strings"
 )
@@ -20,25 +18,22 @@ type remote struct {
 	args []string // of rex, up to the host
 }
 
-// startRemote starts it, and has the client know its key.
-func (e *environment) startRemote() error {
-	me, err := user.Current()
-	if err != nil {
-		return err
-	}
-	config := filepath.Join(e.dir, "network.toml")
+// startRemote starts rexd at a place, and has the client know its key.
+func (e *environment) startRemote(at place) (*remote, error) {
+	config := e.path(at.name + "-rexd.toml")
 	text := "permit_root = \"yes\"\nstrict_modes = false\nsshd_policy_acknowledged = true\n"
 	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
-		return err
+		return nil, err
 	}
-	cmd := exec.Command(e.path("rexd"), "--config", config, "--listen", "127.0.0.1:0", "--host-key", e.path("host"),
-		"--authorized-keys", e.path("authorized_keys"), "--allow-user", me.Username)
+	argv := append(append([]string{}, at.server...), e.path("rexd"), "--config", config, "--listen", at.address+":0", "--host-key", e.path("host"),
+		"--authorized-keys", e.path("authorized_keys"), "--allow-user", e.user)
+	cmd := exec.Command(argv[0], argv[1:]...)
 	stderr, err := cmd.StderrPipe()
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if err := cmd.Start(); err != nil {
-		return err
+		return nil, err
 	}
 	lines := bufio.NewScanner(stderr)
 	for lines.Scan() {
@@ -50,13 +45,14 @@ func (e *environment) startRemote() error {
 			for lines.Scan() {
 			}
 		}()
-		e.remote = &remote{cmd: cmd, args: []string{
+		r := &remote{cmd: cmd, args: append(append([]string{}, at.client...),
 			e.path("rex"), "-i", e.path("user"), "-o", "IdentitiesOnly=yes", "-o", "BatchMode=yes", "-o", "StrictHostKeyChecking=accept-new",
-			"-o", "UserKnownHostsFile=" + e.path("rex-known"), "-q", me.Username + "@" + m[1],
-		}}
-		return exec.CommandContext(e.ctx, e.remote.args[0], e.remote.command("true")[1:]...).Run()
+			"-o", "UserKnownHostsFile="+e.path(at.name+"-rex-known"), "-q", e.user+"@"+m[1],
+		)}
+		first := r.command("true")
+		return r, exec.CommandContext(e.ctx, first[0], first[1:]...).Run()
 	}
-	return errors.Join(errors.New("rexd ended"), cmd.Wait())
+	return nil, errors.Join(errors.New("rexd ended"), cmd.Wait())
 }
 
 // line is a command there as a line of sh.

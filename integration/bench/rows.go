@@ -17,7 +17,7 @@ func (e *environment) rows() []row {
 	const size = 1 << 30
 	zero := fmt.Sprintf("head -c %d /dev/zero", size)
 	rex := e.path("rex")
-	return []row{
+	rows := []row{
 		{"cold start", "ms", []column{
 			{"rex --version", timed(e.ctx, rex, "--version")},
 			{"limit: true", timed(e.ctx, "true")},
@@ -62,6 +62,22 @@ func (e *environment) rows() []row {
 		)},
 		{"memory of an idle session", "KiB", []column{{"rexd", e.idleMemory}}},
 		{"memory of a running command", "KiB", []column{{"rexd", e.commandMemory}}},
+	}
+	return append(rows, e.farRows()...)
+}
+
+// farRows is what distance decides.
+func (e *environment) farRows() []row {
+	if e.far == nil {
+		return nil
+	}
+	f := e.far
+	return []row{
+		{fmt.Sprintf("first byte of a new connection, %v away", f.rtt), "ms", []column{
+			{"rex over TCP", firstByte(e.ctx, f.remote.command("echo up")...)},
+			{"ssh", firstByte(e.ctx, f.ssh.command("echo up")...)},
+			{"limit: 3 round trips", f.roundTrips(3)},
+		}},
 	}
 }
 

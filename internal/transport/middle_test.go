@@ -1,0 +1,156 @@
+//go:build linux || darwin || freebsd
+
+package transport
+
+import (
+	"context"
+	"net"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/rexec/rex/internal/auth"
+)
+
+// A middle is somebody on the way between a client and a server, who sees and
+// changes every byte.
+type middle struct {
+	ln     net.Listener
+	to     string
+	change func(toServer bool) func([]byte) []byte // of one connection's direction
+	wg     sync.WaitGroup
+
+	mu   sync.Mutex
+	sent [2]int // bytes that came, to the client and to the server
+}
+
+func newMiddle(t *testing.T, to string, change func(toServer bool) func([]byte) []byte) *middle {
+	t.Helper()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := &middle{ln: ln, to: to, change: change}
+	m.wg.Go(m.run)
+	t.Cleanup(func() {
+		ln.Close()
+		m.wg.Wait()
+	})
+	return m
+}
+
+func (m *middle) port() int { return m.ln.Addr().(*net.TCPAddr).Port }
+
+func (m *middle) run() {
+	for {
+		client, err := m.ln.Accept()
+		if err != nil {
+			return
+		}
+		server, err := net.Dial("tcp", m.to)
+		if err != nil {
+			client.Close()
+			continue
+		}
+		m.wg.Go(func() { m.carry(server, client, true) })
+		m.wg.Go(func() { m.carry(client, server, false) })
+	}
+}
+
+// carry copies until either end has closed, and closes both.
+func (m *middle) carry(to, from net.Conn, toServer bool) {
+	defer to.Close()
+	defer from.Close()
+	change := m.change(toServer)
+	buf := make([]byte, 32<<10)
+	for {
+		n, err := from.Read(buf)
+		m.count(toServer, n)
+		out := change(buf[:n])
+		if out == nil && n > 0 {
+			return
+		}
+		if _, werr := to.Write(out); err != nil || werr != nil {
+			return
+		}
+	}
+}
+
+func (m *middle) count(toServer bool, n int) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if toServer {
+		m.sent[1] += n
+	} else {
+		m.sent[0] += n
+	}
+}
+
+func unchanged(bool) func([]byte) []byte { return func(p []byte) []byte { return p } }
+
+// flip changes one bit of the byte at a place.
+func flip(direction bool, at int, bit uint) func(bool) func([]byte) []byte {
+	return func(toServer bool) func([]byte) []byte {
+		seen := 0
+		return func(p []byte) []byte {
+			if toServer == direction && at >= seen && at < seen+len(p) {
+				p[at-seen] ^= 1 << bit
+			}
+			seen += len(p)
+			return p
+		}
+	}
+}
+
+// truncate ends the connection before the byte at a place.
+func truncate(direction bool, at int) func(bool) func([]byte) []byte {
+	return func(toServer bool) func([]byte) []byte {
+		seen := 0
+		return func(p []byte) []byte {
+			defer func() { seen += len(p) }()
+			if toServer == direction && at < seen+len(p) {
+				return nil
+			}
+			return p
+		}
+	}
+}
+
+// attempt logs in through the middle and says whether the client got its
+// verdict, and whether the server let somebody in.
+func (s *tcpServer) attempt(t *testing.T, m *middle, signer auth.Signer) (client, server bool) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 400*time.Millisecond)
+	defer cancel()
+	opts := s.options(signer)
+	opts.AwaitVerdict = true
+	c, err := DialTCP(ctx, "127.0.0.1", m.port(), opts)
+	if err == nil {
+		c.Close()
+	}
+	got := s.login(t)
+	got.conn.Close()
+	return err == nil, got.err == nil
+}
+
+// measure is how many bytes a login takes each way: 0 to the client, 1 to the
+// server.
+func (s *tcpServer) measure(t *testing.T, signer auth.Signer) [2]int {
+	t.Helper()
+	m := newMiddle(t, s.Addr().String(), unchanged)
+	opts := s.options(signer)
+	opts.AwaitVerdict = true
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	c, err := DialTCP(ctx, "127.0.0.1", m.port(), opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m.mu.Lock()
+	sent := m.sent
+	m.mu.Unlock()
+	c.Close()
+	got := s.login(t)
+	got.conn.Close()
+	return sent
+}
