@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"syscall"
 	"time"
@@ -83,8 +84,8 @@ func (e *environment) startNetwork() (err error) {
 	if e.remote, err = e.startRemote(loopback); err != nil {
 		return err
 	}
-	if os.Geteuid() != 0 {
-		fmt.Fprintln(os.Stderr, "bench: warning: without distance, which needs root")
+	if runtime.GOOS != "linux" || os.Geteuid() != 0 {
+		fmt.Fprintln(os.Stderr, "bench: warning: without distance, which needs Linux and root")
 		return nil
 	}
 	e.far, err = e.startFar(50 * time.Millisecond)

@@ -45,12 +45,12 @@ func (e *environment) startRemote(at place) (*remote, error) {
 			for lines.Scan() {
 			}
 		}()
-		r := &remote{cmd: cmd, args: append(append([]string{}, at.client...),
+		r := &remote{cmd: cmd, args: []string{
 			e.path("rex"), "-i", e.path("user"), "-o", "IdentitiesOnly=yes", "-o", "BatchMode=yes", "-o", "StrictHostKeyChecking=accept-new",
-			"-o", "UserKnownHostsFile="+e.path(at.name+"-rex-known"), "-q", e.user+"@"+m[1],
-		)}
+			"-o", "UserKnownHostsFile=" + e.path(at.name+"-rex-known"), "-q", e.user + "@" + m[1],
+		}}
 		first := r.command("true")
-		return r, exec.CommandContext(e.ctx, first[0], first[1:]...).Run()
+		return r, at.inside(exec.CommandContext(e.ctx, first[0], first[1:]...).Run)
 	}
 	return nil, errors.Join(errors.New("rexd ended"), cmd.Wait())
 }

@@ -16,15 +16,15 @@ import (
 
 const sshdPath = "/usr/sbin/sshd"
 
-// A place is where a server is, and how its programs and its clients' are run
-// there.
+// A place is where a server is, and where its clients are.
 type place struct {
-	name           string // of its files
-	address        string
-	server, client []string // what stands before a command's own arguments
+	name    string // of its files
+	address string
+	server  []string                 // what stands before the server's own arguments
+	inside  func(func() error) error // runs what starts clients
 }
 
-var loopback = place{name: "here", address: "127.0.0.1"}
+var loopback = place{name: "here", address: "127.0.0.1", inside: func(work func() error) error { return work() }}
 
 // makeUser finds who is to log in. Root's own shell may read startup files that
 // take longer than what is measured, so root gets another name, with sh.
@@ -37,7 +37,7 @@ func (e *environment) makeUser() error {
 		return err
 	}
 	name := fmt.Sprintf("rexbench%d", os.Getpid())
-	if out, err := exec.Command("useradd", "-o", "-u", "0", "-M", "-d", e.dir, "-s", "/bin/sh", name).CombinedOutput(); err != nil {
+	if out, err := exec.Command("useradd", "-o", "-u", "0", "-M", "-d", e.dir, "-s", "/bin/sh", "-p", "*", name).CombinedOutput(); err != nil {
 		return fmt.Errorf("useradd: %w: %s", err, out)
 	}
 	e.user, e.undo = name, func() { _ = exec.Command("userdel", "-f", name).Run() }
@@ -85,11 +85,11 @@ func (e *environment) startSSHD(at place) (*sshd, error) {
 	if err := s.cmd.Start(); err != nil {
 		return nil, err
 	}
-	s.args = append(append([]string{}, at.client...),
+	s.args = []string{
 		"ssh", "-F", "none", "-p", port, "-i", e.path("user"), "-o", "IdentitiesOnly=yes", "-o", "BatchMode=yes",
-		"-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile="+e.path(at.name+"-known"), "-o", "LogLevel=ERROR", e.user+"@"+at.address,
-	)
-	if err := s.connect(e.ctx); err != nil {
+		"-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=" + e.path(at.name+"-known"), "-o", "LogLevel=ERROR", e.user + "@" + at.address,
+	}
+	if err := at.inside(func() error { return s.connect(e.ctx) }); err != nil {
 		s.close()
 		return nil, fmt.Errorf("sshd: %w: %s", err, stderr.String())
 	}

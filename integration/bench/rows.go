@@ -74,8 +74,8 @@ func (e *environment) farRows() []row {
 	f := e.far
 	return []row{
 		{fmt.Sprintf("first byte of a new connection, %v away", f.rtt), "ms", []column{
-			{"rex over TCP", firstByte(e.ctx, f.remote.command("echo up")...)},
-			{"ssh", firstByte(e.ctx, f.ssh.command("echo up")...)},
+			{"rex over TCP", f.firstByte(e.ctx, f.remote.command("echo up")...)},
+			{"ssh", f.firstByte(e.ctx, f.ssh.command("echo up")...)},
 			{"limit: 3 round trips", f.roundTrips(3)},
 		}},
 	}

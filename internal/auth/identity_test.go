@@ -66,9 +66,6 @@ func TestIdentityFormats(t *testing.T) {
 				if err := use(t, path, nobody); err != nil {
 					t.Error(err)
 				}
-				if format == "PKCS8" {
-					return
-				}
 				run(t, "", "ssh-keygen", "-q", "-p", "-P", "", "-N", "secret", "-a", "1", "-m", format, "-f", path)
 				defer run(t, "", "ssh-keygen", "-q", "-p", "-P", "secret", "-N", "", "-m", format, "-f", path)
 				if err := use(t, path, (&answers{list: []string{"secret"}}).ask); err != nil {
@@ -118,7 +115,8 @@ func ed25519Key(t *testing.T, path string) *Key {
 func TestWrongPassphrases(t *testing.T) {
 	path := keygen(t, "-t", "ecdsa", "-N", "secret")
 	legacy := keygen(t, "-t", "rsa", "-b", "2048", "-N", "secret", "-m", "PEM")
-	for _, p := range []string{path, legacy} {
+	pkcs8 := keygen(t, "-t", "ecdsa", "-N", "secret", "-m", "PKCS8")
+	for _, p := range []string{path, legacy, pkcs8} {
 		a := &answers{list: []string{"a", "b", "c", "secret"}}
 		err := use(t, p, a.ask)
 		var file *KeyFileError
@@ -192,13 +190,11 @@ func TestBadIdentityFiles(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	pkcs8 := keygen(t, "-t", "ecdsa", "-m", "PKCS8", "-N", "secret")
 	path := filepath.Join(dir, "k")
 	for name, c := range map[string]struct{ text, err string }{
 		"empty":     {"", "not a private key"},
 		"junk":      {"\x1b[31mjunk", "not a private key"},
 		"public":    {ed25519Key(t, good+".pub").String(), "public key and not a private"},
-		"PKCS8":     {read(t, pkcs8), "PKCS#8"},
 		"truncated": {string(text[:len(text)/2]), "not a private key"},
 		"type":      {pemBlock("\x1b[31m KEY", nil), `\x1b[31m KEY`},
 		"certs":     {pemBlock("CERTIFICATE", nil), "CERTIFICATE"},
@@ -353,6 +349,7 @@ func FuzzPrivateKey(f *testing.F) {
 	f.Add([]byte(read(f, keygen(f, "-t", "ed25519"))), false)
 	f.Add([]byte(read(f, keygen(f, "-t", "ecdsa", "-m", "PEM"))), false)
 	f.Add([]byte(read(f, keygen(f, "-t", "ecdsa", "-N", "secret", "-m", "PEM"))), true)
+	f.Add([]byte(read(f, keygen(f, "-t", "ecdsa", "-N", "secret", "-m", "PKCS8"))), true)
 	f.Add([]byte(securityKeyFile(f)), false)
 	f.Add([]byte(patchedFile(f)), true)
 	f.Fuzz(func(t *testing.T, file []byte, encrypted bool) {

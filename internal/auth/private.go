@@ -45,6 +45,12 @@ func parseRaw(file, passphrase []byte) (any, error) {
 	if err := checkFormat(file); err != nil {
 		return nil, err
 	}
+	if block, _ := pem.Decode(file); block.Type == encryptedPKCS8 {
+		if passphrase == nil {
+			return nil, errEncrypted
+		}
+		return parsePKCS8(block.Bytes, passphrase)
+	}
 	var raw any
 	var err error
 	if passphrase == nil {
@@ -73,8 +79,6 @@ func checkFormat(file []byte) error {
 		return errors.New("this is a public key and not a private one")
 	case block == nil:
 		return errors.New("this is not a private key")
-	case block.Type == "ENCRYPTED PRIVATE KEY":
-		return errors.New("encrypted PKCS#8 is not supported (ssh-keygen -p converts it)")
 	}
 	if k := clearKey(file); k != nil && onToken(k.Type()) {
 		return errors.New("security keys sign through an agent only (ssh-add loads it)")
