@@ -25,8 +25,8 @@ type Account struct {
 }
 
 // Lookup finds the account of that exact name. It reads /etc/passwd and
-// /etc/group; where nsswitch.conf(5) names other sources, or the name is not in
-// the files, it asks getent(1) and id(1), which may take 5 s each. A name that
+// /etc/group; where nsswitch.conf(5) names other sources that may know more, it
+// asks getent(1) and id(1), which may take 5 s each. A name that
 // nobody knows is ErrNotFound; any other error means that it could not be
 // found out.
 func Lookup(ctx context.Context, name string) (*Account, error) {
@@ -71,19 +71,25 @@ func (s source) lookup(ctx context.Context, key string, matches func(*Account) b
 	if err != nil {
 		return nil, err
 	}
-	if a != nil && s.onlyFiles("passwd", "group", "initgroups") {
-		a.Groups, err = s.fileGroups(a)
-		return a, err
+	has := s.nameSwitch()
+	if a == nil && has.accountsOnly {
+		return nil, ErrNotFound
 	}
-	other, err := s.fromServices(ctx, key, matches)
-	if errors.Is(err, errNoTool) {
-		if a == nil {
-			return nil, ErrNotFound
+	fromFiles := a != nil && has.filesFirst
+	if !fromFiles {
+		if a, err = s.fromServices(ctx, key, matches); err != nil {
+			return nil, err
 		}
-		a.Groups, err = s.fileGroups(a) // nobody else to be asked
-		return a, err
 	}
-	return other, err
+	if fromFiles && has.groupsOnly {
+		a.Groups, err = s.fileGroups(a)
+	} else {
+		a.Groups, err = s.serviceGroups(ctx, a)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return a, nil
 }
 
 // validKey refuses what no account is called and what a tool could take for
@@ -131,18 +137,24 @@ func (s source) fromServices(ctx context.Context, key string, matches func(*Acco
 	if a == nil {
 		return nil, ErrNotFound
 	}
-	if out, err = s.run(ctx, "id", "-G", "--", a.Name); err != nil {
-		return nil, fmt.Errorf("groups of %q: %v", a.Name, err) //nolint:errorlint // a missing id is not a missing getent: the files do not have all groups
+	return a, nil
+}
+
+// serviceGroups asks for the groups of an account that a service has.
+func (s source) serviceGroups(ctx context.Context, a *Account) ([]int, error) {
+	out, err := s.run(ctx, "id", "-G", "--", a.Name)
+	if err != nil {
+		return nil, fmt.Errorf("groups of %q: %w", a.Name, err)
 	}
-	if a.Groups, err = parseIDs(out); err != nil {
+	groups, err := parseIDs(out)
+	if err != nil {
 		return nil, err
 	}
-	at := slices.Index(a.Groups, a.GID)
+	at := slices.Index(groups, a.GID)
 	if at < 0 {
 		return nil, fmt.Errorf("id -G %q does not name group %d, which is the account's", a.Name, a.GID)
 	}
-	a.Groups = append([]int{a.GID}, slices.Delete(a.Groups, at, at+1)...)
-	return a, nil
+	return append([]int{a.GID}, slices.Delete(groups, at, at+1)...), nil
 }
 
 // parseIDs parses the output of id -G.

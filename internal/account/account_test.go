@@ -34,6 +34,7 @@ func al(home, shell string, groups ...int) *Account {
 
 func TestSources(t *testing.T) {
 	tools := map[string]string{"getent": getent, "id": id}
+	nobodyElse := map[string]string{"getent": "exit 1", "id": "exit 1"}
 	files := func(nsswitch string) map[string]string {
 		m := map[string]string{"passwd": onePasswd, "group": oneGroup}
 		if nsswitch != "" {
@@ -52,11 +53,17 @@ func TestSources(t *testing.T) {
 		"files":                       {etc(t, files(filesOnly), nil), "al", own},
 		"files without a switch":      {etc(t, files(""), nil), "al", own},
 		"files do not ask":            {etc(t, files(filesOnly), tools), "al", own},
-		"services":                    {etc(t, files(services), tools), "al", ldap},
-		"services of groups":          {etc(t, files("group: files [NOTFOUND=return]"), tools), "al", ldap},
-		"initgroups":                  {etc(t, files(filesOnly+"initgroups: files sss"), tools), "al", ldap},
-		"not in files":                {etc(t, files(filesOnly), tools), "eve", eve},
-		"no files":                    {etc(t, nil, tools), "eve", eve},
+		"files first":                 {etc(t, files(services), nobodyElse), "al", own},
+		"files first, other groups":   {etc(t, files("passwd: files ldap\ngroup: files ldap"), tools), "al", al("/home/al", "/bin/sh", 1000, 5, 3000, 77)},
+		"services first":              {etc(t, files("passwd: ldap files"), tools), "al", ldap},
+		"merged":                      {etc(t, files("passwd: files [SUCCESS=merge] ldap"), tools), "al", ldap},
+		"compatible":                  {etc(t, files("passwd: compat"), tools), "al", ldap},
+		"services of groups":          {etc(t, files("group: files [NOTFOUND=return]"), tools), "al", al("/home/al", "/bin/sh", 1000, 5, 3000, 77)},
+		"initgroups":                  {etc(t, files(filesOnly+"initgroups: files sss"), tools), "al", al("/home/al", "/bin/sh", 1000, 5, 3000, 77)},
+		"not in files":                {etc(t, files(services), tools), "eve", eve},
+		"not in files, no others":     {etc(t, files(filesOnly), tools), "eve", nil},
+		"no files":                    {etc(t, map[string]string{"nsswitch.conf": services}, tools), "eve", eve},
+		"no files, no switch":         {etc(t, nil, tools), "eve", nil},
 		"services without tools":      {etc(t, files(services), nil), "al", own},
 		"no groups":                   {etc(t, map[string]string{"passwd": onePasswd}, nil), "al", al("/home/al", "/bin/sh", 1000)},
 		"nobody":                      {etc(t, files(services), tools), "mallory", nil},
@@ -68,8 +75,8 @@ func TestSources(t *testing.T) {
 		"nothing":                     {etc(t, files(services), tools), "", nil},
 		"another case":                {etc(t, files(services), tools), "AL", nil},
 		"endless":                     {etc(t, files(services), tools), strings.Repeat("a", 1<<20), nil},
-		"who is not in the services":  {etc(t, map[string]string{"passwd": "bo:x:1:1:::\n", "nsswitch.conf": services}, tools), "bo", nil},
-		"the answer is about another": {etc(t, nil, map[string]string{"getent": "echo " + strings.TrimSpace(onePasswd), "id": id}), "eve", nil},
+		"who is not in the services":  {etc(t, map[string]string{"passwd": "bo:x:1:1:::\n", "nsswitch.conf": "passwd: ldap files"}, tools), "bo", nil},
+		"the answer is about another": {etc(t, map[string]string{"nsswitch.conf": services}, map[string]string{"getent": "echo " + strings.TrimSpace(onePasswd), "id": id}), "eve", nil},
 	} {
 		got, err := c.src.lookup(t.Context(), c.user, func(a *Account) bool { return a.Name == c.user })
 		if c.want == nil && !errors.Is(err, ErrNotFound) || !reflect.DeepEqual(got, c.want) {
@@ -83,7 +90,7 @@ func TestSources(t *testing.T) {
 
 // What cannot be found out is an error, and never an account or its absence.
 func TestSourcesFail(t *testing.T) {
-	conf := map[string]string{"nsswitch.conf": services, "passwd": onePasswd}
+	conf := map[string]string{"nsswitch.conf": "passwd: ldap files", "passwd": onePasswd}
 	for name, tools := range map[string]map[string]string{
 		"getent fails":           {"getent": "exit 1", "id": id},
 		"getent hangs":           {"getent": "exec sleep 100", "id": id},

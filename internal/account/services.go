@@ -20,30 +20,58 @@ var errNoTool = errors.New("not installed")
 // maxAnswer bounds the output of a tool: 65,536 groups, as many as Linux takes.
 const maxAnswer = 1 << 20
 
-// onlyFiles tells whether nsswitch.conf(5) names no other source than files
-// for these databases. A database that it does not name, or a system without
-// it, has files.
-func (s source) onlyFiles(databases ...string) bool {
+// A nameSwitch tells which sources nsswitch.conf(5) has for what is asked here.
+type nameSwitch struct {
+	accountsOnly bool // accounts are in files and nowhere else
+	filesFirst   bool // the files' account is the account
+	groupsOnly   bool // groups are in files and nowhere else
+	shadowOnly   bool // passwords and expiry are in files and nowhere else
+}
+
+// nameSwitch reads nsswitch.conf. A database that it does not name, or a system
+// without it, has files, and so has one without the program that asks others; a
+// file that cannot be read has everything.
+func (s source) nameSwitch() nameSwitch {
+	if _, err := s.find(accountTool); err != nil {
+		return nameSwitch{accountsOnly: true, filesFirst: true, groupsOnly: true, shadowOnly: true}
+	}
 	f, err := os.Open(s.path("nsswitch.conf"))
 	if err != nil {
-		return errors.Is(err, os.ErrNotExist)
+		none := errors.Is(err, os.ErrNotExist)
+		return nameSwitch{accountsOnly: none && !switchless, filesFirst: none, groupsOnly: none, shadowOnly: none}
 	}
 	defer f.Close()
-	only := true
+	has := nameSwitch{accountsOnly: true, filesFirst: true, groupsOnly: true, shadowOnly: true}
 	err = eachLine(f, func(line string) bool {
 		line, _, _ = strings.Cut(line, "#")
-		name, sources, ok := strings.Cut(line, ":")
-		if ok && slices.Contains(databases, strings.TrimSpace(name)) {
-			only = only && allFiles(sources)
+		database, list, ok := strings.Cut(line, ":")
+		sources := strings.Fields(list)
+		switch strings.TrimSpace(database) {
+		case "passwd":
+			has.accountsOnly = ok && allFiles(sources)
+			has.filesFirst = ok && firstFiles(sources)
+		case "shadow":
+			has.shadowOnly = ok && allFiles(sources)
+		case "group", "initgroups":
+			has.groupsOnly = has.groupsOnly && ok && allFiles(sources)
 		}
 		return true
 	})
-	return only && err == nil
+	if err != nil {
+		return nameSwitch{}
+	}
+	return has
 }
 
 // allFiles tells whether a list of sources has nothing but files in it.
-func allFiles(sources string) bool {
-	return !slices.ContainsFunc(strings.Fields(sources), func(s string) bool { return s != "files" })
+func allFiles(sources []string) bool {
+	return !slices.ContainsFunc(sources, func(s string) bool { return s != "files" })
+}
+
+// firstFiles tells whether what is found in files is not looked for elsewhere,
+// which an action behind the source, such as [SUCCESS=merge], could ask for.
+func firstFiles(sources []string) bool {
+	return len(sources) > 0 && sources[0] == "files" && (len(sources) == 1 || !strings.HasPrefix(sources[1], "["))
 }
 
 // run runs a tool with nothing of our environment and returns what it prints.

@@ -4,6 +4,11 @@ package account
 
 import "context"
 
+const (
+	accountTool = "getent"
+	switchless  = false
+)
+
 // askPasswd asks for a line of passwd(5).
 func (s source) askPasswd(ctx context.Context, key string) (string, error) {
 	return s.getent(ctx, "passwd", key)

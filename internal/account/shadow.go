@@ -72,7 +72,7 @@ func (s source) password(ctx context.Context, name string) (*passwordEntry, erro
 			return entry, nil
 		}
 	}
-	if s.onlyFiles("shadow") {
+	if s.nameSwitch().shadowOnly {
 		return nil, nil
 	}
 	out, err := s.getent(ctx, "shadow", name)
