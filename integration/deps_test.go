@@ -53,6 +53,7 @@ var edges = map[string][]string{
 	"proto":                            nil,
 	"session":                          {"internal/login", "internal/transport", "mux", "proto"},
 	"session/execd":                    {"internal/account", "internal/process", "proto", "session"},
+	"session/sessiontest":              {"session", "session/execd"},
 }
 
 // oneFile names the edges that only one file may use.
@@ -71,7 +72,8 @@ var doors = map[string][]string{
 	"github.com/spf13/cobra":          {"internal/cli"},
 	"github.com/spf13/pflag":          {"internal/cli"},
 	"golang.org/x/crypto":             {"internal/auth", "internal/auth/authkeys", "internal/auth/authorize", "internal/auth/knownhosts", "internal/auth/revoked"},
-	"golang.org/x/sys":                {"integration/longlink", "internal/process", "internal/process/asuser", "internal/process/internal/cgroup", "internal/process/internal/procfs", "internal/term", "internal/transport", "session"},
+	"golang.org/x/net":                nil, // tests only
+	"golang.org/x/sys":                {"integration/bench", "integration/longlink", "internal/process", "internal/process/asuser", "internal/process/internal/cgroup", "internal/process/internal/procfs", "internal/term", "internal/transport", "session"},
 	"golang.org/x/term":               {"internal/term"},
 	"github.com/google/go-cmp":        nil, // tests only, as are the rest
 	"github.com/rogpeppe/go-internal": nil,
@@ -83,7 +85,7 @@ var doors = map[string][]string{
 // are for the tests of their door.
 var anyTest = []string{
 	"github.com/creack/pty", "github.com/google/go-cmp", "github.com/rogpeppe/go-internal", "go.uber.org/goleak",
-	"golang.org/x/sys", "pgregory.net/rapid",
+	"golang.org/x/net", "golang.org/x/sys", "pgregory.net/rapid",
 }
 
 // goPackage is what go list says of one.
@@ -93,13 +95,14 @@ type goPackage struct {
 	Name       string
 	Export     string
 	Standard   bool
+	CgoFiles   []string
 	Module     *struct{ Path string }
 }
 
 // goList runs go list in the module's root.
 func goList(t *testing.T, env []string, args ...string) []goPackage {
 	t.Helper()
-	cmd := exec.Command("go", append([]string{"list", "-json=ImportPath,Dir,Name,Export,Standard,Module"}, args...)...)
+	cmd := exec.Command("go", append([]string{"list", "-json=ImportPath,Dir,Name,Export,Standard,CgoFiles,Module"}, args...)...)
 	cmd.Dir = moduleRoot(t)
 	cmd.Env = append(os.Environ(), env...)
 	var stderr bytes.Buffer
@@ -283,7 +286,7 @@ func TestLinked(t *testing.T) {
 		yamux, cbor, float16 = "github.com/hashicorp/yamux", "github.com/fxamacker/cbor/v2", "github.com/x448/float16"
 		sys, crypto          = "golang.org/x/sys", "golang.org/x/crypto"
 	)
-	never := []string{"net/http", "testing", "github.com/spf13/cobra/doc"}
+	never := []string{"runtime/cgo", "net/http", "testing", "github.com/spf13/cobra/doc"}
 	for _, c := range []struct {
 		pkg, goos string
 		modules   []string // all that may be linked; nil: whatever has a door
@@ -302,9 +305,9 @@ func TestLinked(t *testing.T) {
 		}},
 	} {
 		t.Run(path.Join(c.pkg, c.goos), func(t *testing.T) {
-			var env []string
+			env := []string{"CGO_ENABLED=0"}
 			if c.goos != "" {
-				env = []string{"GOOS=" + c.goos}
+				env = append(env, "GOOS="+c.goos)
 			}
 			for _, p := range goList(t, env, "-deps", "./"+c.pkg) {
 				if slices.Contains(never, p.ImportPath) || slices.Contains(c.without, p.ImportPath) {

@@ -1,0 +1,223 @@
+package sessiontest
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+)
+
+const (
+	maxPort   = 65535
+	firstDial = 49152 // the first port of a host that dials, as RFC 6335 has them
+	backlog   = 4096  // connections that nobody accepted yet
+)
+
+// A Host is a name in a [Network]. Its methods may be called at any time, from
+// many goroutines.
+type Host struct {
+	network *Network
+	name    string
+
+	// Guarded by the network's mutex.
+	listeners map[int]*listener
+	listened  int // the highest port that Listen has chosen
+	dialed    int // how many ports Dial has used
+}
+
+// Name returns the host's name.
+func (h *Host) Name() string { return h.name }
+
+// Listen listens on a port of the host, 1 to 65535; 0 is the host's next one,
+// beginning with 1, so that tests know it beforehand. Closed ports are not given
+// out again. The error is a [*net.OpError], which wraps
+// [syscall.EADDRINUSE] if the port is taken.
+func (h *Host) Listen(ctx context.Context, port int) (net.Listener, error) {
+	addr := Addr{h.name, port}
+	fail := func(err error) (net.Listener, error) {
+		return nil, &net.OpError{Op: "listen", Net: addr.Network(), Addr: addr, Err: err}
+	}
+	if ctx.Err() != nil {
+		return fail(context.Cause(ctx))
+	}
+	if port < 0 || port > maxPort {
+		return fail(fmt.Errorf("port %d is not one of 0 to %d", port, maxPort))
+	}
+	h.network.mu.Lock()
+	defer h.network.mu.Unlock()
+	if h.network.ended {
+		return fail(net.ErrClosed)
+	}
+	if port == 0 {
+		port = h.freePort()
+	}
+	if h.listeners[port] != nil {
+		return fail(syscall.EADDRINUSE)
+	}
+	l := &listener{host: h, addr: Addr{h.name, port}, queue: make(chan *conn, backlog), closed: make(chan struct{})}
+	h.listeners[port] = l
+	return l, nil
+}
+
+// freePort is the next port that nobody listens on. The caller has the lock.
+func (h *Host) freePort() int {
+	for {
+		h.listened++
+		if h.listeners[h.listened] == nil {
+			return h.listened
+		}
+	}
+}
+
+// Dial connects to an address of the form host:port. Where nobody listens the
+// error wraps [syscall.ECONNREFUSED], and where there is no such host it is a
+// [*net.DNSError]. Through a link that is cut it waits until ctx ends.
+// The connection has a method CloseWrite() error, like TCP's.
+func (h *Host) Dial(ctx context.Context, address string) (net.Conn, error) {
+	to, err := h.network.resolve(address)
+	if err == nil {
+		var c *conn
+		if c, err = h.connect(ctx, to); err == nil {
+			return c, nil
+		}
+	}
+	return nil, &net.OpError{Op: "dial", Net: to.Network(), Addr: to, Err: err}
+}
+
+// resolve finds a host that somebody has mentioned.
+func (n *Network) resolve(address string) (Addr, error) {
+	host, number, ok := strings.Cut(address, ":")
+	port, err := strconv.Atoi(number)
+	if !ok || err != nil || port < 1 || port > maxPort {
+		return Addr{}, &net.AddrError{Err: "not of the form host:port", Addr: address}
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.hosts[host] == nil {
+		return Addr{}, &net.DNSError{Err: "no such host", Name: host, IsNotFound: true}
+	}
+	return Addr{host, port}, nil
+}
+
+// connect takes a round trip, and then as long as the link is cut.
+func (h *Host) connect(ctx context.Context, to Addr) (*conn, error) {
+	link := h.network.link(h.name, to.Host)
+	if err := link.cross(ctx); err != nil {
+		return nil, err
+	}
+	h.network.mu.Lock()
+	l := h.network.hosts[to.Host].listeners[to.Port]
+	ended := h.network.ended
+	from := Addr{h.name, firstDial + h.dialed%(maxPort-firstDial+1)}
+	h.dialed++
+	h.network.mu.Unlock()
+	if ended {
+		return nil, net.ErrClosed
+	}
+	if l == nil {
+		return nil, syscall.ECONNREFUSED
+	}
+	near, far := link.join(from, to)
+	if !l.offer(far) {
+		_, _ = near.Close(), far.Close()
+		return nil, syscall.ECONNREFUSED
+	}
+	return near, nil
+}
+
+// cross waits for a round trip and until the link is not cut.
+func (l *link) cross(ctx context.Context) error {
+	state, _ := l.state()
+	if d := 2 * state.delay; d > 0 {
+		timer := time.NewTimer(d)
+		defer timer.Stop()
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+	for {
+		state, changed := l.state()
+		if !state.cut {
+			return nil
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+}
+
+// A listener is a port that takes connections.
+type listener struct {
+	host   *Host
+	addr   Addr
+	queue  chan *conn
+	once   sync.Once
+	closed chan struct{}
+
+	mu sync.Mutex // held to put something into the queue, and to end that
+}
+
+// offer queues a connection, unless nobody will accept it.
+func (l *listener) offer(c *conn) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	select {
+	case <-l.closed:
+		return false
+	default:
+	}
+	select {
+	case l.queue <- c:
+		return true
+	default:
+		return false
+	}
+}
+
+// Accept implements net.Listener.
+func (l *listener) Accept() (net.Conn, error) {
+	select {
+	case <-l.closed:
+	default:
+		select {
+		case c := <-l.queue:
+			return c, nil
+		case <-l.closed:
+		}
+	}
+	return nil, &net.OpError{Op: "accept", Net: l.addr.Network(), Addr: l.addr, Err: net.ErrClosed}
+}
+
+// Close implements net.Listener. Connections that nobody accepted are reset.
+func (l *listener) Close() error {
+	err := error(&net.OpError{Op: "close", Net: l.addr.Network(), Addr: l.addr, Err: net.ErrClosed})
+	l.once.Do(func() {
+		err = nil
+		l.host.network.mu.Lock()
+		delete(l.host.listeners, l.addr.Port)
+		l.host.network.mu.Unlock()
+		l.mu.Lock()
+		close(l.closed)
+		l.mu.Unlock()
+		for {
+			select {
+			case c := <-l.queue:
+				c.reset()
+			default:
+				return
+			}
+		}
+	})
+	return err
+}
+
+// Addr implements net.Listener.
+func (l *listener) Addr() net.Addr { return l.addr }

@@ -1,0 +1,172 @@
+package sessiontest
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+// A Network is hosts that reach each other by name. All methods may be called at
+// any time, from many goroutines.
+type Network struct {
+	mu    sync.Mutex
+	hosts map[string]*Host
+	links map[[2]string]*link
+	ended bool
+}
+
+// NewNetwork makes a network without hosts. At the end of the test all its
+// listeners and connections are closed.
+func NewNetwork(t testing.TB) *Network {
+	n := &Network{hosts: make(map[string]*Host), links: make(map[[2]string]*link)}
+	t.Cleanup(n.end)
+	return n
+}
+
+// Host returns the host of that name, which is there from its first mention on.
+// It panics if the name is empty or has a colon or white space in it.
+func (n *Network) Host(name string) *Host {
+	if name == "" || strings.ContainsAny(name, ": \t\r\n") {
+		panic(fmt.Sprintf("sessiontest: %q is no name of a host", name))
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	h := n.hosts[name]
+	if h == nil {
+		h = &Host{network: n, name: name, listeners: make(map[int]*listener)}
+		n.hosts[name] = h
+	}
+	return h
+}
+
+// Cut has everything between two hosts wait: bytes, ends and new connections.
+// Nothing is lost if Mend comes, and nobody is told.
+func (n *Network) Cut(a, b string) { n.link(a, b).change(func(f *faults) { f.cut = true }) }
+
+// Mend ends a Cut.
+func (n *Network) Mend(a, b string) { n.link(a, b).change(func(f *faults) { f.cut = false }) }
+
+// Delay has what is sent from now on between two hosts arrive d later; a new
+// connection takes twice that.
+func (n *Network) Delay(a, b string, d time.Duration) {
+	n.link(a, b).change(func(f *faults) { f.delay = d })
+}
+
+// DropAfter has every connection between two hosts reset when size more bytes
+// were sent in one of its directions, counted from now for those that are there
+// and from the start for later ones. A negative size ends that.
+func (n *Network) DropAfter(a, b string, size int64) {
+	n.link(a, b).change(func(f *faults) { f.drops, f.left = size >= 0, size })
+}
+
+// link returns what is between two hosts. A host has a link to itself too.
+func (n *Network) link(a, b string) *link {
+	n.Host(a)
+	n.Host(b)
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	l := n.links[[2]string{min(a, b), max(a, b)}]
+	if l == nil {
+		l = &link{changed: make(chan struct{}), conns: make(map[*conn]struct{})}
+		n.links[[2]string{min(a, b), max(a, b)}] = l
+	}
+	return l
+}
+
+// end closes everything, and everything that comes later.
+func (n *Network) end() {
+	n.mu.Lock()
+	n.ended = true
+	var listeners []*listener
+	for _, h := range n.hosts {
+		for _, l := range h.listeners {
+			listeners = append(listeners, l)
+		}
+	}
+	var conns []*conn
+	for _, l := range n.links {
+		conns = append(conns, l.all()...)
+	}
+	n.mu.Unlock()
+	for _, l := range listeners {
+		_ = l.Close()
+	}
+	for _, c := range conns {
+		_ = c.Close()
+	}
+}
+
+// faults are what is wrong with a link.
+type faults struct {
+	cut   bool
+	delay time.Duration
+	drops bool
+	left  int64 // bytes until a connection is dropped
+}
+
+// A link is what connects two hosts.
+type link struct {
+	mu      sync.Mutex
+	faults  faults
+	changed chan struct{}      // closed at the next change of faults
+	conns   map[*conn]struct{} // both ends of each
+}
+
+// change changes what is wrong, also for the connections that are there.
+func (l *link) change(f func(*faults)) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	f(&l.faults)
+	close(l.changed)
+	l.changed = make(chan struct{})
+	for c := range l.conns {
+		c.out.change(func() { f(&c.out.faults) })
+	}
+}
+
+// state returns what is wrong now, and what is closed when that changes.
+func (l *link) state() (faults, <-chan struct{}) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.faults, l.changed
+}
+
+// join makes the two ends of a new connection.
+func (l *link) join(a, b Addr) (*conn, *conn) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	there, back := newStream(l.faults), newStream(l.faults)
+	ca, cb := newConn(l, a, b, back, there), newConn(l, b, a, there, back)
+	l.conns[ca], l.conns[cb] = struct{}{}, struct{}{}
+	return ca, cb
+}
+
+func (l *link) forget(c *conn) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	delete(l.conns, c)
+}
+
+func (l *link) all() (conns []*conn) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for c := range l.conns {
+		conns = append(conns, c)
+	}
+	return conns
+}
+
+// An Addr is a host's name and a port.
+type Addr struct {
+	Host string
+	Port int
+}
+
+// Network returns "testnet".
+func (Addr) Network() string { return "testnet" }
+
+// String returns host:port.
+func (a Addr) String() string { return a.Host + ":" + strconv.Itoa(a.Port) }
