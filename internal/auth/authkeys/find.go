@@ -44,16 +44,3 @@ func All(entries []Entry, key *auth.Key, source netip.Addr, now time.Time) iter.
 		}
 	}
 }
-
-// Find returns the first entry of [All] that counts, nil if there is none, and
-// why those before it do not.
-func Find(entries []Entry, key *auth.Key, source netip.Addr, now time.Time) (*Entry, []error) {
-	var reasons []error
-	for e, err := range All(entries, key, source, now) {
-		if err == nil {
-			return e, reasons
-		}
-		reasons = append(reasons, fmt.Errorf("line %d: %w", e.Line, err))
-	}
-	return nil, reasons
-}

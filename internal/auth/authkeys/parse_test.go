@@ -213,7 +213,7 @@ func TestFind(t *testing.T) {
 		{certificate(t, 2), "192.0.2.3", after, 0, nil},
 		{certificate(t, 99), "192.0.2.3", after, 0, nil},
 	} {
-		e, errs := Find(entries, c.key, netip.MustParseAddr(c.source), c.now)
+		e, errs := find(entries, c.key, netip.MustParseAddr(c.source), c.now)
 		line := 0
 		if e != nil {
 			line = e.Line
@@ -315,4 +315,17 @@ func write(e Entry) string {
 	value("permitopen", o.PermitOpen...)
 	value("permitlisten", o.PermitListen...)
 	return b.String() + " " + e.Key.String() + " " + e.Comment
+}
+
+// find returns the first entry of [All] that counts, nil if there is none, and
+// why those before it do not.
+func find(entries []Entry, key *auth.Key, source netip.Addr, now time.Time) (*Entry, []error) {
+	var reasons []error
+	for e, err := range All(entries, key, source, now) {
+		if err == nil {
+			return e, reasons
+		}
+		reasons = append(reasons, fmt.Errorf("line %d: %w", e.Line, err))
+	}
+	return nil, reasons
 }

@@ -319,7 +319,7 @@ func (q *question) ask(entries []Entry, problems []Problem, source string) (a an
 		a.entry = e
 		break
 	}
-	if found, _ := Find(entries, q.key, addr, time.Now()); q.principals == nil && found != a.entry {
+	if found, _ := find(entries, q.key, addr, time.Now()); q.principals == nil && found != a.entry {
 		panic("Find and All differ")
 	}
 	for _, p := range problems {
