@@ -71,23 +71,29 @@ func newUser(t testing.TB, home string) string {
 
 var users atomic.Int32
 
-// addUser makes an account for the time of the test. Other tests may hold the
-// lock of the accounts for a moment.
+// addUser makes an account for the time of the test.
 func addUser(t testing.TB, name string, args ...string) {
 	t.Helper()
 	needs(t, "useradd", "userdel")
-	change := func(program string, args ...string) func() bool {
-		return func() bool {
-			out, err := exec.Command(program, args...).CombinedOutput()
-			if err != nil && !strings.Contains(string(out), "try again later") {
-				t.Errorf("%s %v: %v: %s", program, args, err, out)
-				return true
-			}
-			return err == nil
-		}
+	if !slices.Contains(args, "-s") {
+		args = append(args, "-s", "/bin/sh")
 	}
-	untilWithin(t, patience, name+" is added", change("useradd", append(args, "-s", "/bin/sh", name)...))
-	t.Cleanup(func() { untilWithin(t, patience, name+" is removed", change("userdel", "-f", name)) })
+	changeAccounts(t, "useradd", append(args, name)...)
+	t.Cleanup(func() { changeAccounts(t, "userdel", "-f", name) })
+}
+
+// changeAccounts runs a program that does. Other tests may hold the lock of the
+// accounts for a moment.
+func changeAccounts(t testing.TB, program string, args ...string) {
+	t.Helper()
+	untilWithin(t, patience, fmt.Sprint(program, args), func() bool {
+		out, err := exec.Command(program, args...).CombinedOutput()
+		if err != nil && !strings.Contains(string(out), "try again later") {
+			t.Errorf("%s %v: %v: %s", program, args, err, out)
+			return true
+		}
+		return err == nil
+	})
 }
 
 // untilWithin is until for what runs after the test's context has ended.

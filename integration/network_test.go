@@ -127,21 +127,53 @@ func TestNetworkCertificates(t *testing.T) {
 // whatever is asked for.
 func TestNetworkForcedCommand(t *testing.T) {
 	n := startNetwork(t)
-	n.authorize(t, `restrict,command="echo forced: $SSH_ORIGINAL_COMMAND" `+n.public(t, "id"))
+	for _, options := range []string{"restrict,", ""} {
+		n.authorize(t, options+`command="echo forced: $SSH_ORIGINAL_COMMAND" `+n.public(t, "id"))
+		n.forced(t, options == "")
+	}
+}
+
+// TestNetworkForcedCertificate: so does a certificate with one, and a line and
+// a certificate that force different commands let nobody in.
+func TestNetworkForcedCertificate(t *testing.T) {
+	n := startNetwork(t)
+	n.keygen(t, "ca", "-t", "ed25519")
+	const command = "echo forced: $SSH_ORIGINAL_COMMAND"
+	mustRun(t, "ssh-keygen", "-q", "-s", n.ssh("ca"), "-I", "forced", "-n", n.user, "-O", "force-command="+command, n.ssh("id.pub"))
+	for _, options := range []string{"", `,command="` + command + `"`} {
+		n.authorize(t, "cert-authority"+options+" "+n.public(t, "ca"))
+		n.forced(t, true)
+	}
+	n.authorize(t, `cert-authority,command="true" `+n.public(t, "ca"))
+	if got := rex(t, "", to(n.host(), "true")...); got.code != 255 || !strings.Contains(got.stderr, "permission denied") {
+		t.Errorf("two commands: %+v", got)
+	}
+	n.authorize(t, "cert-authority "+n.public(t, "ca"))
+	mustRun(t, "ssh-keygen", "-q", "-s", n.ssh("ca"), "-I", "no terminal", "-n", n.user, "-O", "no-pty", n.ssh("id.pub"))
+	if got := rex(t, "", to(n.host("-tt"), "true")...); got.code == 0 || !strings.Contains(got.stderr, "may not have a terminal") {
+		t.Errorf("a terminal: %+v", got)
+	}
+}
+
+// forced asks in every way for another command than the one that says "forced:".
+func (n *network) forced(t *testing.T, terminals bool) {
+	t.Helper()
+	evil := n.ssh("evil")
 	for name, args := range map[string][]string{
-		"line":     to(n.host(), "touch", n.ssh("evil")),
-		"exact":    append([]string{"exec"}, to(n.host(), "touch", n.ssh("evil"))...),
-		"shell":    to(n.host("-T")),
-		"terminal": to(n.host("-tt"), "touch "+n.ssh("evil")),
-		"newline":  to(n.host(), "x\n touch "+n.ssh("evil")),
-		"dollar":   to(n.host(), "$(touch "+n.ssh("evil")+")"),
-		"env":      to(n.host("--env", "BASH_ENV="+n.ssh("id.pub"), "--env", "LD_PRELOAD=x", "--env", "A=() { :; }; touch "+n.ssh("evil")), "x"),
+		"line":      to(n.host(), "touch", evil),
+		"exact":     append([]string{"exec"}, to(n.host(), "touch", evil)...),
+		"shell":     to(n.host("-T")),
+		"terminal":  to(n.host("-tt"), "touch "+evil),
+		"newline":   to(n.host(), "x\n touch "+evil),
+		"dollar":    to(n.host(), "$(touch "+evil+")"),
+		"directory": to(n.host("--dir", "$(touch "+evil+")"), "x"),
+		"env":       to(n.host("--env", "BASH_ENV="+n.ssh("id.pub"), "--env", "LD_PRELOAD=x", "--env", "A=() { :; }; touch "+evil), "x"),
 	} {
-		got := rex(t, "touch "+n.ssh("evil")+"\n", args...)
-		if got.code == 0 && !strings.HasPrefix(got.stdout, "forced:") {
+		got := rex(t, "touch "+evil+"\n", args...)
+		if refused := name == "terminal" && !terminals; refused == (got.code == 0) || !refused && !strings.Contains(got.stdout, "forced:") {
 			t.Errorf("%s: %+v", name, got)
 		}
-		if _, err := os.Stat(n.ssh("evil")); err == nil {
+		if _, err := os.Stat(evil); err == nil {
 			t.Fatalf("%s left the forced command", name)
 		}
 	}

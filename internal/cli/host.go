@@ -3,10 +3,10 @@ package cli
 import (
 	"errors"
 	"net"
-	"net/netip"
 	"net/url"
 	"strings"
 
+	"github.com/rexec/rex/internal/login"
 	"github.com/rexec/rex/proto"
 )
 
@@ -112,24 +112,18 @@ func (t target) parseHost(s string) (target, error) {
 	return t, checkHost(host)
 }
 
-// checkHost refuses what is no name of a host and would be something else to a
-// shell or a program's option parser.
+// checkHost is [login.CheckHost] with a hint.
 func checkHost(host string) error {
-	bad := func(r rune) bool {
-		return r <= ' ' || 0x7f <= r && r <= 0xa0 || strings.ContainsRune("'`\"\\$;&<>|(){},/@", r)
-	}
+	err := login.CheckHost(host)
 	switch {
+	case err == nil:
+		return nil
 	case host == "":
-		return usage("no host given").withHint("rex user@host command, or rex help")
-	case host[0] == '-':
-		return usage("host %q begins with '-'", host)
-	case strings.ContainsFunc(host, bad):
-		return usage("host %q has a forbidden character", host).withHint("rex user@host command")
+		return usage("%v", err).withHint("rex user@host command, or rex help")
+	case strings.Contains(host, ":"):
+		return usage("%v", err).withHint("rex host:%d command, or rex [address]:%d command", defaultPort, defaultPort)
 	}
-	if _, err := netip.ParseAddr(host); err != nil && strings.Contains(host, ":") {
-		return usage("host %q is no address", host).withHint("rex host:%d command, or rex [address]:%d command", defaultPort, defaultPort)
-	}
-	return nil
+	return usage("%v", err).withHint("rex user@host command")
 }
 
 // checkUser refuses what is no name of a user.

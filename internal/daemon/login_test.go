@@ -7,14 +7,17 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strconv"
 	"strings"
 	"syscall"
 	"testing"
 
 	"github.com/rexec/rex/internal/auth"
+	"github.com/rexec/rex/internal/auth/authkeys"
 	"github.com/rexec/rex/internal/auth/authorize"
 	"github.com/rexec/rex/internal/transport"
 	"github.com/rexec/rex/session"
@@ -268,6 +271,37 @@ func TestAuthorizer(t *testing.T) {
 	c := &loginConn{ServerConn: &transport.ServerConn{}}
 	if l, ok := c.Login().(*execd.Login); !ok || l == nil || l.User != "" {
 		t.Errorf("without a login: %+v", c.Login())
+	}
+}
+
+// TestLoginCapabilities: what a decision grants is what the login may do. A new
+// capability needs a line here, which says where the login has it.
+func TestLoginCapabilities(t *testing.T) {
+	fields := map[string]string{ // of execd.Login; empty: there is nothing yet that could be done with it
+		"PTY": "PTY", "AgentForwarding": "", "PortForwarding": "", "X11Forwarding": "", "UserRC": "",
+	}
+	for capability := range reflect.TypeFor[authkeys.Capabilities]().Fields() {
+		name, known := fields[capability.Name]
+		if _, exists := reflect.TypeFor[execd.Login]().FieldByName(capability.Name); !known || exists && name == "" {
+			t.Errorf("%s: is it carried to the login?", capability.Name)
+		}
+		if name == "" {
+			continue
+		}
+		for _, granted := range []bool{true, false} {
+			d := &authorize.Decision{Account: testAccount()}
+			reflect.ValueOf(&d.Capabilities).Elem().FieldByName(capability.Name).SetBool(granted)
+			l := newLogin(d, netip.AddrPort{}, netip.AddrPort{})
+			if got := reflect.ValueOf(l).Elem().FieldByName(name).Bool(); got != granted {
+				t.Errorf("%s %v: %v", capability.Name, granted, got)
+			}
+		}
+	}
+	for field := range reflect.TypeFor[execd.Login]().Fields() { // and of nothing a login has more than was granted
+		l := newLogin(&authorize.Decision{Account: testAccount()}, netip.AddrPort{}, netip.AddrPort{})
+		if field.Type.Kind() == reflect.Bool && reflect.ValueOf(l).Elem().FieldByIndex(field.Index).Bool() {
+			t.Errorf("a decision that grants nothing grants %s", field.Name)
+		}
 	}
 }
 

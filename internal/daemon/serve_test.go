@@ -13,6 +13,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -323,6 +324,7 @@ func TestSurroundings(t *testing.T) {
 	exe, args := cmd.Path, cmd.Args[1:]
 	cmd.Path = "/bin/sh"
 	cmd.Args = append([]string{"sh", "-c", `umask 077; trap '' HUP PIPE; exec "$0" "$@" <&- >&-`, exe}, args...)
+	cmd.ExtraFiles = slices.Repeat([]*os.File{os.Stderr}, 20)
 	r := startCommand(t, cmd, path)
 	r.signal(syscall.SIGPIPE)
 	c := r.dial()
@@ -335,6 +337,9 @@ func TestSurroundings(t *testing.T) {
 	}
 	if _, err := os.Stat("/proc/self/fd"); err != nil {
 		return
+	}
+	if out, err := c.Shell("ls /proc/$$/fd; true").Output(); err != nil || string(out) != "0\n1\n2\n" {
+		t.Errorf("descriptors of a command: %q, %v", out, err)
 	}
 	for fd := range 2 {
 		target, err := os.Readlink(fmt.Sprintf("/proc/%d/fd/%d", r.cmd.Process.Pid, fd))

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/rexec/rex/proto"
 )
@@ -157,10 +158,10 @@ func (c *Config) inSSH(names ...string) []string {
 }
 
 // CheckHost refuses what is not the name or address of a host, and would be
-// something else to a shell, an option parser or a file of hosts.
+// something else to a shell, an option parser, a terminal or a file of hosts.
 func CheckHost(host string) error {
 	bad := func(r rune) bool {
-		return r <= ' ' || 0x7f <= r && r <= 0xa0 || strings.ContainsRune("'`\"\\$;&<>|(){},/@", r)
+		return r <= ' ' || 0x7f <= r && r <= 0xa0 || strings.ContainsRune("'`\"\\$;&<>|(){}[]*?,/@", r)
 	}
 	switch {
 	case host == "":
@@ -169,6 +170,8 @@ func CheckHost(host string) error {
 		return fmt.Errorf("host name of %d bytes is too long", len(host))
 	case host[0] == '-':
 		return fmt.Errorf("host %q begins with '-'", host)
+	case !utf8.ValidString(host):
+		return fmt.Errorf("host %q is not UTF-8", host)
 	case strings.ContainsFunc(host, bad):
 		return fmt.Errorf("host %q has a forbidden character", host)
 	}

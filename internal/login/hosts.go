@@ -143,6 +143,9 @@ func (h *hosts) ask(ctx context.Context, e *HostError) error {
 	question += "connect and remember the key (yes/no/[fingerprint])? "
 	for range maxAsked {
 		answer, err := h.Asker.Answer(ctx, question)
+		if err == nil {
+			err = ctx.Err() // it came too late
+		}
 		if err != nil {
 			return err
 		}

@@ -50,16 +50,22 @@ func outputOf(t *testing.T, h *Handler, req *session.Request) (string, int) {
 	if err != nil {
 		t.Fatalf("%s: %v", req.Name(), err)
 	}
+	return finish(t, req.Name(), p)
+}
+
+// finish returns what a process says on stdout, and its status.
+func finish(t *testing.T, name string, p session.Process) (string, int) {
+	t.Helper()
 	out, err := io.ReadAll(p.Stdout())
 	if err != nil {
-		t.Errorf("%s: %v", req.Name(), err)
+		t.Errorf("%s: %v", name, err)
 	}
 	exit, err := p.Wait()
 	if err != nil {
-		t.Errorf("%s: %v", req.Name(), err)
+		t.Errorf("%s: %v", name, err)
 	}
 	if err := p.Release(); err != nil {
-		t.Errorf("%s: %v", req.Name(), err)
+		t.Errorf("%s: %v", name, err)
 	}
 	return string(out), exit.Code
 }

@@ -7,7 +7,7 @@
 // sshd may have understood it, and stopped there. No option is dropped from a
 // line that is kept.
 //
-// [Parse] reads the bytes of a file, [Find] looks up a key. Nothing here opens a
+// [Parse] reads the bytes of a file, [All] looks up a key. Nothing here opens a
 // file, asks a name server, or runs anything; all of it may be called
 // concurrently.
 package authkeys

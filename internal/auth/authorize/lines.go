@@ -111,7 +111,7 @@ func (b *book) place(line int) string {
 // names lists the files that were read.
 func (b *book) names() string {
 	if len(b.pages) == 0 {
-		return "there is no authorized_keys file"
+		return "there is no usable authorized_keys file"
 	}
 	var paths []string
 	for _, page := range b.pages {

@@ -69,6 +69,11 @@ func me(t *testing.T) *account.Account {
 	return a
 }
 
+func isUnsafe(err error) bool {
+	_, ok := errors.AsType[*account.UnsafeFileError](err)
+	return ok
+}
+
 func TestReadUserFile(t *testing.T) {
 	m, a := NewMachine(false), *me(t)
 	a.Home = t.TempDir()
@@ -76,7 +81,17 @@ func TestReadUserFile(t *testing.T) {
 	if err := os.WriteFile(path, []byte("text"), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	fifo := filepath.Join(a.Home, "fifo")
+	if err := syscall.Mkfifo(fifo, 0o600); err != nil {
+		t.Fatal(err)
+	}
 	for _, strict := range []bool{true, false} {
+		if _, err := m.ReadUserFile(t.Context(), &a, fifo, 4, strict); !isUnsafe(err) {
+			t.Errorf("strict %v, FIFO: %v", strict, err)
+		}
+		if _, err := m.ReadUserFile(t.Context(), &a, "/dev/zero", 4, strict); !isUnsafe(err) {
+			t.Errorf("strict %v, endless: %v", strict, err)
+		}
 		if data, err := m.ReadUserFile(t.Context(), &a, path, 4, strict); err != nil || string(data) != "text" {
 			t.Errorf("strict %v: %q, %v", strict, data, err)
 		}

@@ -23,7 +23,7 @@ func TestPlainKey(t *testing.T) {
 		source string // of the decision; empty: refused
 		want   string
 	}{
-		"no file":       {nil, "", "there is no authorized_keys file"},
+		"no file":       {nil, "", "there is no usable authorized_keys file"},
 		"not in it":     {map[string]string{aliceKeys: other.String()}, "", "not in " + aliceKeys},
 		"first line":    {map[string]string{aliceKeys: key.String()}, aliceKeys + ":1", ""},
 		"third line":    {map[string]string{aliceKeys: "#\n" + other.String() + "\n" + key.String() + " c\n"}, aliceKeys + ":3", ""},
