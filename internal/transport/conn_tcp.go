@@ -83,7 +83,7 @@ func (c *ServerConn) login(ctx context.Context) error {
 		return errors.New("tls: no host key was chosen")
 	}
 	l := &serverLogin{
-		listener: c.listener, conn: c.tls, remote: c.remote, local: c.local, start: time.Now(),
+		listener: c.listener, conn: c.tls, remote: c.remote, local: c.local,
 		exporter: func() ([]byte, error) { return exported(&cs) }, alpn: cs.NegotiatedProtocol, host: id.key,
 	}
 	user, grant, err := l.run(ctx)

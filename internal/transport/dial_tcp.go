@@ -71,14 +71,7 @@ func DialTCP(ctx context.Context, host string, port int, opts *TCPOptions) (*TCP
 	if err := opts.check(); err != nil {
 		return nil, err
 	}
-	d := &dialer{TCPOptions: *opts, addr: net.JoinHostPort(host, strconv.Itoa(port))}
-	if d.Log == nil {
-		d.Log = slog.New(slog.DiscardHandler)
-	}
-	if d.Trace == nil {
-		d.Trace = func(string, time.Duration) {}
-	}
-	return d.dial(ctx)
+	return newDialer(host, port, opts).dial(ctx)
 }
 
 func (o *TCPOptions) check() error {
@@ -94,8 +87,20 @@ func (o *TCPOptions) check() error {
 // A dialer is one DialTCP.
 type dialer struct {
 	TCPOptions
-	addr string
-	rtt  time.Duration
+	addr       string
+	promptTime time.Duration
+	rtt        time.Duration
+}
+
+func newDialer(host string, port int, opts *TCPOptions) *dialer {
+	d := &dialer{TCPOptions: *opts, addr: net.JoinHostPort(host, strconv.Itoa(port)), promptTime: promptTime}
+	if d.Log == nil {
+		d.Log = slog.New(slog.DiscardHandler)
+	}
+	if d.Trace == nil {
+		d.Trace = func(string, time.Duration) {}
+	}
+	return d
 }
 
 func (d *dialer) dial(ctx context.Context) (*TCPConn, error) {
@@ -107,9 +112,11 @@ func (d *dialer) dial(ctx context.Context) (*TCPConn, error) {
 	err = d.VerifyHost(ctx, proof)
 	took := time.Since(start)
 	d.Trace("host", took)
-	if err == nil && took > promptTime {
+	if err == nil && took > d.promptTime {
 		_ = conn.Close()
-		conn, err = d.again(ctx, proof)
+		if conn, err = d.again(ctx, proof); err != nil {
+			return nil, err
+		}
 	}
 	if err == nil {
 		var c *TCPConn

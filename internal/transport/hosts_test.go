@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/rexec/rex/internal/auth"
 	"github.com/rexec/rex/proto"
@@ -190,6 +191,66 @@ func TestHostileVerdicts(t *testing.T) {
 			}
 			if strings.ContainsAny(err.Error(), "\x1b\x07\u202e\u009b") || len(err.Error()) > 512 {
 				t.Errorf("%q reaches the terminal", err)
+			}
+		})
+	}
+}
+
+// TestTCPHostChanges: a host that was looked at for long is asked again, and
+// must still be the one that was looked at. Nothing is signed for another.
+func TestTCPHostChanges(t *testing.T) {
+	known := newIdentity(t)
+	first, second := serveTCP(t, admit("alice", known)), serveTCP(t, admit("alice", known))
+	gone := errors.New("gone")
+	for name, c := range map[string]struct {
+		promptTime time.Duration
+		to         []*tcpServer // nil is one that cannot be reached
+		err        string       // empty if the login succeeds
+	}{
+		"soon":        {time.Hour, []*tcpServer{first}, ""},
+		"the same":    {-1, []*tcpServer{first, first}, ""},
+		"another key": {-1, []*tcpServer{first, second}, "another key"},
+		"gone":        {-1, []*tcpServer{first, nil}, "gone"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			signer := &countingSigner{Signer: known}
+			opts := first.options(signer)
+			opts.AwaitVerdict = true
+			asked, dialed := 0, 0
+			opts.VerifyHost = func(ctx context.Context, p *HostProof) error {
+				asked++
+				return first.trust(ctx, p)
+			}
+			opts.Dial = func(ctx context.Context, network, _ string) (net.Conn, error) {
+				s := c.to[dialed]
+				if dialed++; s == nil {
+					return nil, gone
+				}
+				return NewDialer().DialContext(ctx, network, s.Addr().String())
+			}
+			d := newDialer("host", 22, opts)
+			d.promptTime = c.promptTime
+			conn, err := d.dial(t.Context())
+			if err == nil {
+				conn.Close()
+			}
+			signed := signer.signed.Load()
+			if (err == nil) != (c.err == "") || err != nil && (signed != 0 || !strings.Contains(err.Error(), c.err)) || err == nil && signed != 1 {
+				t.Errorf("%v, and %d were signed", err, signed)
+			}
+			if asked != 1 || dialed != len(c.to) {
+				t.Errorf("asked %d times, dialed %d times", asked, dialed)
+			}
+			for i, s := range c.to {
+				if s == nil {
+					continue
+				}
+				last := i == len(c.to)-1
+				got := s.login(t)
+				got.conn.Close()
+				if (got.err == nil) != (last && c.err == "") {
+					t.Errorf("connection %d: %v", i, got.err)
+				}
 			}
 		})
 	}

@@ -25,7 +25,6 @@ type serverLogin struct {
 	listener      *TCPListener
 	conn          halfCloser
 	remote, local netip.AddrPort
-	start         time.Time
 
 	// What the signature is bound to.
 	exporter func() ([]byte, error)
@@ -40,6 +39,7 @@ func (l *serverLogin) run(ctx context.Context) (user string, granted *Grant, err
 	if err != nil {
 		return "", nil, err
 	}
+	arrived := time.Now() // whatever the client waited for before says nothing
 	switch first.Mode {
 	case proto.AuthKey:
 		granted, err = l.proven(ctx, first)
@@ -49,7 +49,7 @@ func (l *serverLogin) run(ctx context.Context) (user string, granted *Grant, err
 		err = &proto.AuthError{Code: proto.AuthDenied, Reason: "this server takes keys only"}
 	}
 	if _, denied := errors.AsType[*deniedError](err); denied {
-		l.pad(ctx, first.User)
+		l.pad(ctx, first, arrived)
 	}
 	if err == nil {
 		err = l.accept()
@@ -156,21 +156,23 @@ func (e *deniedError) Error() string {
 
 func (e *deniedError) Unwrap() error { return e.err }
 
-// Refusals take at least padTime and up to padSpread more, always the same for
-// a name, so that the time of an answer does not tell which accounts exist.
+// Refusals take at least padTime and up to padSpread more for each key, always
+// the same for a name, so that the time of an answer does not tell which accounts
+// exist.
 const (
 	padTime   = 5 * time.Millisecond
 	padSpread = 4200 * time.Microsecond
 )
 
 // pad waits until a refusal has taken as long as every other: the time of the
-// name, doubled as often as it takes to be longer than the work was.
-func (l *serverLogin) pad(ctx context.Context, user string) {
-	target := padTime + time.Duration(maphash.String(l.listener.seed, user)%uint64(padSpread))
-	for target < time.Since(l.start) {
+// name for every key, doubled as often as it takes to be longer than the work was.
+func (l *serverLogin) pad(ctx context.Context, a *proto.Auth, arrived time.Time) {
+	target := padTime + time.Duration(maphash.String(l.listener.seed, a.User)%uint64(padSpread))
+	target *= time.Duration(len(a.Keys))
+	for target < time.Since(arrived) {
 		target *= 2
 	}
-	t := time.NewTimer(target - time.Since(l.start))
+	t := time.NewTimer(target - time.Since(arrived))
 	defer t.Stop()
 	select {
 	case <-t.C:

@@ -4,7 +4,9 @@ package transport
 
 import (
 	"context"
+	"math/rand/v2"
 	"net"
+	"os"
 	"sync"
 	"testing"
 	"time"
@@ -117,10 +119,12 @@ func truncate(direction bool, at int) func(bool) func([]byte) []byte {
 }
 
 // attempt logs in through the middle and says whether the client got its
-// verdict, and whether the server let somebody in.
-func (s *tcpServer) attempt(t *testing.T, m *middle, signer auth.Signer) (client, server bool) {
+// verdict within that time, and whether the server let somebody in.
+func (s *tcpServer) attempt(t *testing.T, signer auth.Signer, within time.Duration, change func(bool) func([]byte) []byte) (client, server bool) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 400*time.Millisecond)
+	m := newMiddle(t, s.Addr().String(), change)
+	defer m.ln.Close()
+	ctx, cancel := context.WithTimeout(t.Context(), within)
 	defer cancel()
 	opts := s.options(signer)
 	opts.AwaitVerdict = true
@@ -131,6 +135,35 @@ func (s *tcpServer) attempt(t *testing.T, m *middle, signer auth.Signer) (client
 	got := s.login(t)
 	got.conn.Close()
 	return err == nil, got.err == nil
+}
+
+// vouched makes attempts that are meant to fail, between two controls that are
+// meant to succeed. If these do not, then the machine is slow and the attempts
+// prove nothing: all is done again with twice the time for each.
+func vouched(t *testing.T, control func(within time.Duration) bool, attempts func(within time.Duration)) {
+	t.Helper()
+	for within := 400 * time.Millisecond; within <= patience; within *= 2 {
+		if !control(within) {
+			continue
+		}
+		attempts(within)
+		if control(within) {
+			return
+		}
+	}
+	t.Fatal("what nobody interferes with does not succeed either")
+}
+
+// sample is some of the numbers below n, or all of them if that is asked for.
+func sample(n, some int) []int {
+	all := rand.Perm(n)
+	switch {
+	case os.Getenv(exhaustive) != "":
+		return all
+	case testing.Short():
+		some /= 10
+	}
+	return all[:min(n, some)]
 }
 
 // measure is how many bytes a login takes each way: 0 to the client, 1 to the

@@ -87,3 +87,47 @@ func TestWindow(t *testing.T) {
 		}
 	}
 }
+
+// TestTCPCrowdOfNetworks: when too many connections of many networks say
+// nothing, the oldest go, and a newcomer logs in.
+func TestTCPCrowdOfNetworks(t *testing.T) {
+	signer := newIdentity(t)
+	s := serveTCP(t, admit("alice", signer))
+	const networks, each, most = 16, 3, 40
+	s.gate.mu.Lock()
+	s.gate.max = most
+	s.gate.mu.Unlock()
+	from := func(host int) *net.Dialer {
+		return &net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 0, 7, byte(host))}, Timeout: patience}
+	}
+	for i := range networks * each {
+		c, err := from(1+i%networks).Dial("tcp", s.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+	}
+	for range networks*each - most {
+		if got := s.login(t); !errors.Is(got.err, ErrCrowded) {
+			t.Errorf("%v", got.err)
+		}
+	}
+	opts := s.options(signer)
+	opts.AwaitVerdict = true
+	opts.Dial = from(200).DialContext
+	if _, err := s.dial(t, opts); err != nil {
+		t.Errorf("one who logs in: %v", err)
+	}
+	for range 2 { // the one that made room for it, and itself
+		got := s.login(t)
+		defer got.conn.Close()
+		if got.err != nil && !errors.Is(got.err, ErrCrowded) {
+			t.Errorf("%v", got.err)
+		}
+	}
+	s.gate.mu.Lock()
+	defer s.gate.mu.Unlock()
+	if s.gate.pending != most-1 {
+		t.Errorf("%d are pending, want %d", s.gate.pending, most-1)
+	}
+}

@@ -227,22 +227,32 @@ func testDuplex(t *testing.T, client *TCPConn, server *ServerConn, early string)
 	wg.Wait()
 }
 
+// grants is an Authorizer that grants everybody the same.
+type grants struct{ grant *Grant }
+
+func (g grants) Authorize(context.Context, *Attempt) (*Grant, error) { return g.grant, nil }
+
 // Whatever is wrong with a login, the peer reads the same words, and the log
 // knows more.
 func TestTCPDenied(t *testing.T) {
 	known, other := newIdentity(t), newIdentity(t)
-	s := serveTCP(t, admit("alice", known))
+	lists := admit("alice", known)
 	for name, c := range map[string]struct {
-		user    string
-		signers []auth.Signer
-		log     string
+		authorizer Authorizer
+		user       string
+		signers    []auth.Signer
+		log        string
 	}{
-		"wrong key":    {"alice", []auth.Signer{other}, "not in the list"},
-		"wrong keys":   {"alice", []auth.Signer{other, newIdentity(t)}, "not in the list"},
-		"unknown user": {"mallory", []auth.Signer{known}, "user mallory"},
-		"forged":       {"alice", []auth.Signer{forger{known}}, known.Key().Fingerprint()},
+		"wrong key":    {lists, "alice", []auth.Signer{other}, "not in the list"},
+		"wrong keys":   {lists, "alice", []auth.Signer{other, newIdentity(t)}, "not in the list"},
+		"unknown user": {lists, "mallory", []auth.Signer{known}, "user mallory"},
+		"forged":       {lists, "alice", []auth.Signer{forger{known}}, known.Key().Fingerprint()},
+		"no grant":     {grants{}, "alice", []auth.Signer{known}, "nothing was granted"},
+		"no grants":    {grants{}, "alice", []auth.Signer{known, other}, "nothing was granted"},
+		"no hardware":  {grants{&Grant{VerificationRequired: true}}, "alice", []auth.Signer{known}, "verified its user"},
 	} {
 		t.Run(name, func(t *testing.T) {
+			s := serveTCP(t, c.authorizer)
 			opts := s.options(c.signers...)
 			opts.User = c.user
 			client, err := s.dial(t, opts)
@@ -254,12 +264,16 @@ func TestTCPDenied(t *testing.T) {
 				t.Errorf("the client reads %v", err)
 			}
 			if client != nil {
+				defer client.Close()
+			}
+			if client != nil && ok {
 				if _, err := client.Read(make([]byte, 1)); !errors.As(err, new(*RefusedError)) {
 					t.Errorf("read after it: %v", err)
 				}
 				client.Close()
 			}
 			got := s.login(t)
+			defer got.conn.Close()
 			if _, ok := errors.AsType[*LoginError](got.err); !ok || !strings.Contains(got.err.Error(), c.log) {
 				t.Errorf("the log reads %v", got.err)
 			}
@@ -267,6 +281,67 @@ func TestTCPDenied(t *testing.T) {
 				t.Errorf("write after a refusal: %v", err)
 			}
 		})
+	}
+}
+
+// TestTCPNothingBeforeLogin: an accepted connection is good for nothing before
+// its handshake, of which it has one.
+func TestTCPNothingBeforeLogin(t *testing.T) {
+	signer := newIdentity(t)
+	l, err := ListenTCP(t.Context(), "127.0.0.1:0", &TCPListenOptions{HostKeys: []*auth.HostKey{newHostKey(t)}, Authorizer: admit("alice", signer)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	dialed := make(chan error, 1)
+	go func() { // ends with the connection
+		c, err := DialTCP(t.Context(), "127.0.0.1", l.Addr().(*net.TCPAddr).Port, &TCPOptions{
+			User: "alice", Signers: []auth.Signer{signer}, VerifyHost: func(context.Context, *HostProof) error { return nil },
+		})
+		if err == nil {
+			_, _ = io.WriteString(c, "early")
+			_, err = c.Read(make([]byte, 1))
+			c.Close()
+		}
+		dialed <- err
+	}()
+	accepted, err := l.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	conn := accepted.(*ServerConn)
+	defer conn.Close()
+	for name, do := range map[string]func() error{
+		"Read":         func() error { _, err := conn.Read(make([]byte, 1)); return err },
+		"Write":        func() error { _, err := conn.Write([]byte("x")); return err },
+		"WriteBuffers": func() error { _, err := conn.WriteBuffers(&net.Buffers{[]byte("x")}); return err },
+		"CloseWrite":   conn.CloseWrite,
+	} {
+		if err := do(); err != ErrNotAuthenticated {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if user, login := conn.User(), conn.Login(); user != "" || login != nil {
+		t.Errorf("user %q, login %v", user, login)
+	}
+	if err := conn.Handshake(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := conn.Handshake(t.Context()); !errors.As(err, new(*LoginError)) {
+		t.Errorf("a second handshake: %v", err)
+	}
+	if user, login := conn.User(), conn.Login(); user != "alice" || login == nil {
+		t.Errorf("user %q, login %v after a second handshake", user, login)
+	}
+	early := make([]byte, 5)
+	if _, err := io.ReadFull(conn, early); err != nil || string(early) != "early" {
+		t.Errorf("read %q, %v", early, err)
+	}
+	if _, err := conn.Write([]byte("x")); err != nil {
+		t.Error(err)
+	}
+	if err := receive(t, dialed); err != nil {
+		t.Errorf("the client: %v", err)
 	}
 }
 
