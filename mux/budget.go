@@ -7,8 +7,9 @@ const (
 	budgetRate  = 100 // per second
 )
 
-// budget bounds what a peer may send that asks for work and moves no data: pings, and window updates for streams
-// that need none. A rex peer sends neither, so only what a foreign one does in good faith has to fit.
+// budget bounds what a peer may send that asks for work and moves nothing: pings, window updates for streams that need
+// none, and frames that have neither flags nor a length. A rex peer sends next to nothing of it (a window update may
+// cross a FIN, and yamux has no empty frames), so only what a foreign one does in good faith has to fit.
 type budget struct {
 	level float64 // spent and not yet paid back
 	at    time.Time

@@ -108,6 +108,14 @@ func (e *ends) alive() {
 	}
 }
 
+// amount is how often a test does what it only repeats, or how much it moves: a quarter of n under -short.
+func amount(n int) int {
+	if testing.Short() {
+		return n / 4
+	}
+	return n
+}
+
 func eventually(t testing.TB, what string, ok func() bool) {
 	t.Helper()
 	for end := time.Now().Add(soon); !ok(); time.Sleep(time.Millisecond) {

@@ -34,7 +34,7 @@ func (g *guard) inboundPing() error {
 // spend pays for a frame that moves nothing.
 func (g *guard) spend() error {
 	if !g.spent.spend(g.now()) {
-		return violation("flood of pings or useless window updates")
+		return violation("flood of pings or of frames that move nothing")
 	}
 	return nil
 }
@@ -71,6 +71,8 @@ func (g *guard) inboundStream(f frame) (n news, err error) {
 		return n, violation("frame for a stream that was never opened")
 	case fl == nil || fl.inFIN:
 		return n, g.late(fl, f)
+	case f.flags == 0 && f.length == 0:
+		return n, g.spend()
 	}
 	if f.has(flagACK) {
 		if g.server || fl.acked {

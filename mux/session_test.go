@@ -357,7 +357,7 @@ func TestClientCloseIsAnOrderlyEnd(t *testing.T) {
 
 func TestCloseWhileEverythingRuns(t *testing.T) {
 	muxtest.Each(t, func(t *testing.T, n muxtest.Network) {
-		for range 6 {
+		for range amount(8) {
 			e := connect(t, n, nil, nil)
 			var calls []<-chan error
 			for range 4 {

@@ -13,7 +13,7 @@ import (
 func TestDataBothWays(t *testing.T) {
 	muxtest.Each(t, func(t *testing.T, n muxtest.Network) {
 		e := connect(t, n, nil, nil)
-		data := random(3 << 20)
+		data := random(amount(3 << 20)) // more than a window
 		for _, dir := range []string{"up", "down"} {
 			var w io.Writer
 			var r io.Reader

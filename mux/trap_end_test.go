@@ -19,7 +19,7 @@ func TestTrapC1NoDataAfterFIN(t *testing.T) {
 		c, s := n.Pair(t)
 		tap := muxtest.NewTap(c)
 		e := join(t, tap, s, nil, nil)
-		for range 120 {
+		for range amount(120) {
 			w, r := e.up()
 			writing := async(func() error { return writeUntilError(w, 5000) })
 			if _, err := r.Read(make([]byte, 5000)); err != nil {
@@ -78,7 +78,7 @@ func TestTrapC2StopOfAWritingStream(t *testing.T) {
 		if n.Name == "unix" && !testing.Short() {
 			stops = 2000
 		}
-		for i := range stops {
+		for i := range amount(stops) {
 			r, w := e.down()
 			writers.Go(func() {
 				if err := writeUntilError(w, 1+i*37%20000); err != mux.ErrStopped {
@@ -114,7 +114,7 @@ func TestTrapC2StopGrantsNothing(t *testing.T) {
 		c, s := n.Pair(t)
 		tap := muxtest.NewTap(c)
 		e := join(t, tap, s, nil, nil)
-		for range 60 {
+		for range amount(60) {
 			r, w := e.down()
 			go writeUntilError(w, 60000)
 			reading := async(func() error { _, err := io.Copy(io.Discard, readerOnly{r}); return err })
@@ -452,7 +452,7 @@ func TestTrapC12BothWaysFullNeverDeadlock(t *testing.T) {
 	e := join(t, c, s, nil, nil)
 	var all sync.WaitGroup
 	copyAll := func(w *mux.SendStream, r *mux.ReceiveStream) {
-		data := random(100 << 10)
+		data := random(amount(100 << 10))
 		all.Go(func() {
 			w.Write(data)
 			w.CloseWrite()

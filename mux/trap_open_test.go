@@ -37,7 +37,7 @@ func TestTrapB1IDsLeaveInOrder(t *testing.T) {
 		var openers sync.WaitGroup
 		for range 8 {
 			openers.Go(func() {
-				for range 500 {
+				for range amount(500) {
 					w, err := e.client.OpenSend(t.Context())
 					if err != nil {
 						return // the announcements fail too

@@ -60,7 +60,8 @@ func (c *command) run() {
 
 // start calls the handler. If the session ends first, a command that would be
 // killed for it is not started any more.
-func (c *command) start(req *Request) (Process, error) {
+func (c *command) start(req *Request) (proc Process, err error) {
+	defer contain(c.log, &err)
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	watching := make(chan struct{})

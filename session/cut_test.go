@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"strings"
 	"syscall"
@@ -30,44 +31,64 @@ func TestCutAnywhere(t *testing.T) {
 	}
 	for name, cut := range cuts {
 		t.Run(name, func(t *testing.T) {
-			known, succeeded := 0, 0
+			var seen cutResults
 			for n := int64(0); n < enough; n += step {
 				asked := &counter{Handler: handler}
 				out, stdin, err := cutOnce(t, asked, func(f *muxtest.Fault) { cut(f, n) })
-				missing, unknown := errors.AsType[*session.ExitMissingError](err)
-				switch {
-				case err == nil:
-					succeeded++
-					if out != stdin {
-						t.Errorf("cut at %d: success, with %d bytes of %d", n, len(out), len(stdin))
-					}
-				case !errors.Is(err, session.ErrConnLost):
-					t.Errorf("cut at %d: %v", n, err)
-				case unknown && missing.Exited != nil:
-					known++
-				case !unknown && asked.asked.Load() > 0:
-					t.Errorf("cut at %d: the command was asked for, but: %v", n, err)
-				}
+				seen.judge(t, fmt.Sprintf("cut at %d", n), asked, out, stdin, err)
 			}
-			if succeeded == 0 {
-				t.Error("no command was done before the cut: the test has to try longer")
-			}
-			t.Logf("%d succeeded, of %d the exit is known", succeeded, known)
+			seen.report(t)
 		})
 	}
+}
+
+// cutResults says what became of commands whose connection was cut.
+type cutResults struct{ known, succeeded int }
+
+// judge looks at what a client said of one.
+func (c *cutResults) judge(t *testing.T, where string, asked *counter, out, stdin string, err error) {
+	t.Helper()
+	missing, unknown := errors.AsType[*session.ExitMissingError](err)
+	switch {
+	case err == nil:
+		c.succeeded++
+		if out != stdin {
+			t.Errorf("%s: success, with %d bytes of %d", where, len(out), len(stdin))
+		}
+	case !errors.Is(err, session.ErrConnLost):
+		t.Errorf("%s: %v", where, err)
+	case unknown && missing.Exited != nil:
+		c.known++
+	case !unknown && asked.asked.Load() > 0:
+		t.Errorf("%s: the command was asked for, but: %v", where, err)
+	}
+}
+
+func (c *cutResults) report(t *testing.T) {
+	t.Helper()
+	if c.succeeded == 0 {
+		t.Error("no command was done before the cut: the test has to try longer")
+	}
+	t.Logf("%d succeeded, of %d the exit is known", c.succeeded, c.known)
 }
 
 // cutOnce runs cat over a connection with a fault.
 func cutOnce(t *testing.T, h session.Handler, cut func(f *muxtest.Fault)) (out, stdin string, err error) {
 	t.Helper()
 	near, far := socketpair(t)
+	fault := muxtest.NewFault(near)
+	cut(fault)
+	return catOver(t, h, cutConn{fault}, far)
+}
+
+// catOver runs cat over a connection.
+func catOver(t *testing.T, h session.Handler, near, far io.ReadWriteCloser) (out, stdin string, err error) {
+	t.Helper()
 	srv := &session.Server{Handler: h}
 	served := make(chan error, 1)
 	go func() { served <- srv.ServeConn(context.Background(), far, session.Peer{}) }()
 	defer func() { _ = finish(t, "ServeConn", func() error { return <-served }) }()
-	fault := muxtest.NewFault(near)
-	cut(fault)
-	client, err := session.NewClient(cutConn{fault}, nil)
+	client, err := session.NewClient(near, nil)
 	if err != nil {
 		return "", "", err
 	}

@@ -101,7 +101,7 @@ func TestDrainIsNotTooEager(t *testing.T) {
 	for name, term := range map[string]*session.Term{"pipe": nil, "pty": {Name: "dumb", Rows: 24, Cols: 80}} {
 		t.Run(name, func(t *testing.T) {
 			link := newLink(t)
-			for i := range 50 {
+			for i := range amount(50) {
 				cmd := link.Command("printf", "%s", strings.Repeat("x", 1+37*i))
 				cmd.Drain, cmd.Term = -1, term
 				out, err := finishOutput(t, cmd)
@@ -149,7 +149,7 @@ func TestOneOutputStops(t *testing.T) {
 // A command that is stopped in the midst of a write gets SIGPIPE at once, however full everything is.
 func TestStopWhileWriting(t *testing.T) {
 	link := newLink(t)
-	for range 20 {
+	for range amount(20) {
 		cmd := link.Command("yes")
 		out, _ := cmd.StdoutPipe()
 		mustStart(t, cmd)

@@ -30,6 +30,9 @@ var (
 	ErrServerClosed error = closedError("session: server closed")
 )
 
+// errInternal is what others learn of a panic.
+var errInternal = errors.New("internal error of the server")
+
 type closedError string
 
 func (e closedError) Error() string   { return string(e) }

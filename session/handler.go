@@ -20,9 +20,11 @@ type Peer struct {
 // A Handler starts commands for a [Server]. Start is called from one goroutine
 // per command; it may block, for example on a dead mount.
 //
-// To refuse, it returns a [*Refusal] or a [proto.Code]. Once it returned a
-// Process the server calls Wait once, closes Stdin, Stdout and Stderr, and at
-// last calls Release.
+// To refuse, it returns a [*Refusal] or a [proto.Code]. If it panics the command
+// is refused with start_failed, the log gets the stack, and the session goes
+// on; what Start had begun is then its own loss. Once it returned a Process the
+// server calls Wait once, closes Stdin, Stdout and Stderr, and at last calls
+// Release. A panic of a Process is not contained.
 type Handler interface {
 	Start(ctx context.Context, req *Request) (Process, error)
 }

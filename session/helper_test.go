@@ -78,10 +78,13 @@ func handlerWith(t testing.TB, opts execd.Options) *execd.Handler {
 	return h
 }
 
-// eachMode runs f once in every way to hold a process tree.
+// eachMode runs f once in every way to hold a process tree, at the same time: there is much to wait for.
 func eachMode(t *testing.T, f func(t *testing.T, mode string)) {
 	for _, mode := range []string{"cgroup", "keeper", "group"} {
-		t.Run(mode, func(t *testing.T) { f(t, mode) })
+		t.Run(mode, func(t *testing.T) {
+			t.Parallel()
+			f(t, mode)
+		})
 	}
 }
 
@@ -145,6 +148,14 @@ func (l *link) greeted() *link {
 func newLink(t testing.TB) *link {
 	t.Helper()
 	return connect(t, &session.Server{Handler: newHandler(t, "")})
+}
+
+// amount is how often a test does what it only repeats, or how much it moves: a quarter of n under -short.
+func amount(n int) int {
+	if testing.Short() {
+		return n / 4
+	}
+	return n
 }
 
 // within waits for c to be closed.

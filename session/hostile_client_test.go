@@ -262,7 +262,7 @@ func TestBanditSignals(t *testing.T) {
 		gone.ends(t)
 		cmd := b.start("sh", "-c", "trap '' USR1; trap 'exit 9' USR2; echo ready; while :; do sleep 0.01; done")
 		readLine(t, cmd.stdout)
-		for i := range 1000 {
+		for i := range amount(1000) {
 			b.say(
 				&proto.Message{Signal: &proto.Signal{ID: cmd.ID, Name: "USR1", To: proto.ToProcess}},
 				&proto.Message{Signal: &proto.Signal{ID: cmd.ID, Name: "NOSUCH", To: proto.ToTree}},
@@ -311,7 +311,7 @@ func TestBanditDoesNotRead(t *testing.T) {
 	for range 5 {
 		stuck = append(stuck, b.start("sh", "-c", "yes | head -c 3000000; yes | head -c 3000000 >&2; exit 3"))
 	}
-	for range 100 {
+	for range amount(100) {
 		neighbour.echo()
 	}
 	neighbour.finish()

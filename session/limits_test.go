@@ -82,7 +82,7 @@ func many(t *testing.T, link *link, n, m int) {
 // More callers than places: Start waits, nothing is refused.
 func TestStartWaitsForAPlace(t *testing.T) {
 	link := connect(t, &session.Server{Handler: newHandler(t, ""), MaxCommands: 2}).greeted()
-	many(t, link, 100, 20)
+	many(t, link, amount(100), 20)
 }
 
 func TestLimitIsTheServers(t *testing.T) {

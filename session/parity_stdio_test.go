@@ -7,6 +7,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
+	"fmt"
 	"io"
 	"math/rand/v2"
 	"os"
@@ -61,10 +62,10 @@ func stdinCases() []parityCase {
 		{"stdin nil", func(w *world) { w.run(w.sh("readlink /proc/self/fd/0; cat; echo end")) }},
 		{"stdin reader", cat(text("hello\nworld"))},
 		{"stdin empty reader", cat(text(""))},
-		{"stdin large", sum(func(*world) io.Reader { return bytes.NewReader(noise(8 << 20)) })},
+		{"stdin large", sum(func(*world) io.Reader { return bytes.NewReader(noise(amount(8 << 20))) })},
 		{"stdin byte by byte", cat(func(*world) io.Reader { return iotest.OneByteReader(strings.NewReader("one by one")) })},
 		{"stdin data with its end", cat(func(*world) io.Reader { return iotest.DataErrReader(strings.NewReader("both")) })},
-		{"stdin large not read", from("true")(func(*world) io.Reader { return bytes.NewReader(noise(8 << 20)) })},
+		{"stdin large not read", from("true")(func(*world) io.Reader { return bytes.NewReader(noise(amount(8 << 20))) })},
 		{"stdin endless and true", from("true")(func(*world) io.Reader { return endless{} })},
 		{"stdin endless and head", head(func(*world) io.Reader { return iotest.OneByteReader(endless{}) })},
 		{"stdin closed early, output later", func(w *world) {
@@ -74,7 +75,7 @@ func stdinCases() []parityCase {
 		}},
 		{"stdin file", cat(content("in", "from a file\n"))},
 		{"stdin empty file", cat(content("in", ""))},
-		{"stdin large file", sum(content("in", string(noise(3<<20))))},
+		{"stdin large file", sum(content("in", string(noise(amount(3<<20)))))},
 		{"stdin file with head", head(content("in", strings.Repeat("abc", 100000)))},
 		{"stdin file at an offset", cat(func(w *world) io.Reader {
 			f := w.open(w.file("in", "0123456789", 0o600), os.O_RDWR)
@@ -161,8 +162,8 @@ func outputCases() []parityCase {
 		}},
 		{"all nil", func(w *world) { c := w.sh("seq 1 100000; seq 1 100000 >&2; cat"); w.noteEnd(c, c.Run()) }},
 		{"stdout and stderr apart", func(w *world) { w.run(w.sh("echo out; echo err >&2; echo out")) }},
-		{"stdout large", func(w *world) { w.run(w.cmd("seq", "1", "1000000")) }},
-		{"stderr large", func(w *world) { w.run(w.sh("seq 1 1000000 >&2")) }},
+		{"stdout large", func(w *world) { w.run(w.cmd("seq", "1", fmt.Sprint(amount(1000000)))) }},
+		{"stderr large", func(w *world) { w.run(w.sh(fmt.Sprintf("seq 1 %d >&2", amount(1000000)))) }},
 		{"both large", func(w *world) { w.run(w.sh("seq 1 300000 >&2 & seq 1 300000; wait")) }},
 		{"stdout all bytes", func(w *world) {
 			c := w.cmd("cat")

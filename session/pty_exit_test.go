@@ -14,7 +14,7 @@ import (
 // answer to it.
 func TestTerminalClosedBeforeExit(t *testing.T) {
 	link := newLink(t)
-	for range 50 {
+	for range amount(50) {
 		cmd := link.Shell("stty -echo; exec cat")
 		cmd.Term = &session.Term{Name: "dumb", Rows: 24, Cols: 80}
 		cmd.Stdin = strings.NewReader("x\n")

@@ -68,7 +68,8 @@ type handshaker interface {
 // goroutine of its own that ends with the session and its commands. If a
 // connection has a method Handshake(context.Context) error it is called first;
 // if it has User() string, that is the Peer's user, and if it has Login() any,
-// that is the Peer's login.
+// that is the Peer's login. A Handshake that panics has failed; the log gets
+// the stack.
 //
 // Serve returns ErrServerClosed after Shutdown or Close, nil when Accept
 // returns io.EOF (a listener that has nothing more to give), and otherwise the
@@ -135,7 +136,8 @@ func (s *Server) serveAccepted(conn net.Conn) {
 
 // login lets the connection authenticate itself. A server that stops does not
 // wait for that.
-func (s *Server) login(conn net.Conn, h handshaker) error {
+func (s *Server) login(conn net.Conn, h handshaker) (err error) {
+	defer contain(s.log(), &err)
 	s.mu.Lock()
 	ctx := s.stopped.context()
 	s.mu.Unlock()
@@ -152,7 +154,8 @@ func (s *Server) login(conn net.Conn, h handshaker) error {
 //
 // The end of the session, with or without a bye, is normal: ServeConn returns
 // nil. It returns an error if the client broke the protocol or the connection
-// failed, and ErrServerClosed if the server is closed.
+// failed, or if serving its messages panicked, which ends this session alone;
+// and ErrServerClosed if the server is closed.
 func (s *Server) ServeConn(ctx context.Context, conn io.ReadWriteCloser, peer Peer) error {
 	ss, err := newServerSession(s, conn, peer)
 	if err != nil {

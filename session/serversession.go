@@ -99,16 +99,22 @@ func (ss *serverSession) read() error {
 	defer ss.out.close()
 	frames := proto.NewReader(control, proto.MaxExecFrame)
 	for {
-		m, err := frames.Next()
-		if err == nil {
-			err = ss.handle(m)
-		}
-		if err != nil {
+		if err := ss.next(frames); err != nil {
 			// Commands learn of the end from the mux; it must be cut before the
 			// writer is waited for, which may hang on a stalled connection.
 			return ss.endError(errors.Join(err, ss.mux.Close()))
 		}
 	}
+}
+
+// next takes the next message.
+func (ss *serverSession) next(frames *proto.Reader) (err error) {
+	defer contain(ss.log, &err)
+	m, err := frames.Next()
+	if err != nil {
+		return err
+	}
+	return ss.handle(m)
 }
 
 // endError tells normal ends from others.
@@ -120,6 +126,8 @@ func (ss *serverSession) endError(err error) error {
 	frame, isFrame := errors.AsType[*proto.FrameError](err)
 	_, isLost := errors.AsType[*mux.LostError](err)
 	switch {
+	case errors.Is(err, errInternal):
+		return errInternal
 	case isViolation:
 		return violation
 	case isFrame:

@@ -64,7 +64,7 @@ func TestShutdownWaitsForCommands(t *testing.T) {
 // Commands that end just as the server does lose nothing, not even their record.
 func TestShutdownLosesNothing(t *testing.T) {
 	handler := newHandler(t, "")
-	for range 60 {
+	for range amount(60) {
 		srv := &session.Server{Handler: handler}
 		link := connect(t, srv)
 		var cmds []*session.Cmd
@@ -222,7 +222,7 @@ func TestCloseCutsLaddersShort(t *testing.T) {
 // Kept commands of sessions that are gone are left to themselves, also when the session goes only now.
 func TestShutdownLeavesKeptCommands(t *testing.T) {
 	handler := newHandler(t, "")
-	for range 15 {
+	for range amount(16) {
 		word := aeon()
 		killAtEnd(t, word)
 		srv := &session.Server{Handler: handler}

@@ -77,7 +77,7 @@ func TestSignalsBesideWait(t *testing.T) {
 	var wg sync.WaitGroup
 	for i := range 8 {
 		wg.Go(func() {
-			for range 100 {
+			for range amount(100) {
 				if err := cmd.Signal(syscall.SIGUSR1); err != nil && kindOf(err) != "process done" {
 					t.Error(err)
 				}

@@ -29,13 +29,19 @@ func TLS() Network { return Network{"tls", tlsPair} }
 
 func tlsPair(t testing.TB) (Conn, Conn) {
 	t.Helper()
-	cert := certificate(t)
 	c, s := tcpPair(t)
-	server := tls.Server(s.(net.Conn), &tls.Config{
-		Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS13, SessionTicketsDisabled: true,
+	client, server := TLSOver(t, c.(net.Conn), s.(net.Conn))
+	return closedAfter(t, client, server)
+}
+
+// TLSOver returns the two ends of TLS 1.3, handshake done, over the given connections, which the ends close.
+func TLSOver(t testing.TB, c, s net.Conn) (client, server *tls.Conn) {
+	t.Helper()
+	server = tls.Server(s, &tls.Config{
+		Certificates: []tls.Certificate{certificate(t)}, MinVersion: tls.VersionTLS13, SessionTicketsDisabled: true,
 		DynamicRecordSizingDisabled: true,
 	})
-	client := tls.Client(c.(net.Conn), &tls.Config{
+	client = tls.Client(c, &tls.Config{
 		InsecureSkipVerify: true, MinVersion: tls.VersionTLS13, //nolint:gosec // both ends are ours
 		DynamicRecordSizingDisabled: true,
 	})
@@ -47,7 +53,7 @@ func tlsPair(t testing.TB) (Conn, Conn) {
 	if err := <-shaken; err != nil {
 		t.Fatal(err)
 	}
-	return closedAfter(t, client, server)
+	return client, server
 }
 
 // certificate is one that says nothing.
