@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"sync"
+	"syscall"
 	"time"
 )
 
@@ -68,8 +69,9 @@ type handshaker interface {
 // goroutine of its own that ends with the session and its commands. If a
 // connection has a method Handshake(context.Context) error it is called first;
 // if it has User() string, that is the Peer's user, and if it has Login() any,
-// that is the Peer's login. A Handshake that panics has failed; the log gets
-// the stack.
+// that is the Peer's login. The log gets the text of its error, or what the
+// error's method LogAttrs() []slog.Attr returns if it has one. A Handshake that
+// panics has failed; the log gets the stack.
 //
 // Serve returns ErrServerClosed after Shutdown or Close, nil when Accept
 // returns io.EOF (a listener that has nothing more to give), and otherwise the
@@ -118,7 +120,7 @@ func (s *Server) serveAccepted(conn net.Conn) {
 	log := s.log()
 	if h, ok := conn.(handshaker); ok {
 		if err := s.login(conn, h); err != nil {
-			log.Info("login refused", "peer", peer.Addr, "err", clip(err.Error()))
+			logRefusal(log, peer.Addr, err)
 			_ = conn.Close()
 			return
 		}
@@ -136,6 +138,25 @@ func (s *Server) serveAccepted(conn net.Conn) {
 
 // login lets the connection authenticate itself. A server that stops does not
 // wait for that.
+// logRefusal says who did not log in and why, in the words of the connection's
+// own if it has them.
+func logRefusal(log *slog.Logger, peer string, err error) {
+	attrs := []slog.Attr{slog.String("peer", peer)}
+	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, syscall.ECONNRESET) {
+		log.LogAttrs(context.Background(), slog.LevelInfo, "the client left before it logged in", attrs...)
+		return
+	}
+	if e, ok := errors.AsType[interface {
+		error
+		LogAttrs() []slog.Attr
+	}](err); ok {
+		attrs = append(attrs, e.LogAttrs()...)
+	} else {
+		attrs = append(attrs, slog.String("err", clip(err.Error())))
+	}
+	log.LogAttrs(context.Background(), slog.LevelInfo, "login refused", attrs...)
+}
+
 func (s *Server) login(conn net.Conn, h handshaker) (err error) {
 	defer contain(s.log(), &err)
 	s.mu.Lock()

@@ -30,6 +30,8 @@ func (a address) String() string {
 func parseAddress(text string) (address, error) {
 	path, ok := strings.CutPrefix(text, "unix:")
 	switch {
+	case !ok && strings.Contains(text, "://"):
+		return address{}, fmt.Errorf("%q has a scheme, and an address of TCP has none: %s", text, text[strings.Index(text, "://")+3:])
 	case !ok && strings.HasPrefix(text, "/"):
 		return address{}, fmt.Errorf("%q lacks its scheme: unix:%s", text, text)
 	case !ok && !strings.Contains(text, ":"):
@@ -50,8 +52,9 @@ func parseAddress(text string) (address, error) {
 func checkHostPort(text string) error {
 	host, port, err := net.SplitHostPort(text)
 	if err != nil {
-		if _, ipErr := netip.ParseAddr(text); ipErr == nil {
-			return fmt.Errorf("%q has no port: [%s]:7390", text, text)
+		bare := strings.TrimSuffix(strings.TrimPrefix(text, "["), "]")
+		if _, ipErr := netip.ParseAddr(bare); ipErr == nil {
+			return fmt.Errorf("%q has no port: %s", text, net.JoinHostPort(bare, "7390"))
 		}
 		return fmt.Errorf("%q is not host:port (an IPv6 address needs brackets)", text)
 	}

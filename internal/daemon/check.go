@@ -7,6 +7,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/rexec/rex/internal/transport"
@@ -35,10 +36,12 @@ func (p *program) check() error {
 			continue
 		}
 		if err := transport.CheckListenUnix(addr.path); err != nil {
-			errs = append(errs, err)
+			errs = append(errs, socketError(addr.path, err))
 		}
 	}
-	line("users", "%s", describeUsers())
+	if slices.ContainsFunc(s.listen, func(a address) bool { return a.path != "" }) {
+		line("users", "%s", describeUsers())
+	}
 	errs = append(errs, p.checkNetwork(s, line)...)
 	handler, err := execd.New(p.handlerOptions(s))
 	if err != nil {
@@ -111,7 +114,11 @@ func (p *program) checkNetwork(s *settings, line func(key, format string, args .
 		line("host_key", "%s would be made", src.own)
 	}
 	for _, k := range keys {
-		line("host_key", "%s %s %s", k.file, k.key.Key().Type(), k.key.Key().Fingerprint())
+		with := ""
+		if k.key.Certificate() != nil {
+			with = " with a certificate"
+		}
+		line("host_key", "%s %s %s%s", k.file, k.key.Key().Type(), k.key.Key().Fingerprint(), with)
 	}
 	return errs
 }

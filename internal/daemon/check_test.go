@@ -77,6 +77,13 @@ func TestCheckFinds(t *testing.T) {
 	if err := os.Chmod(filepath.Dir(open), 0o777); err != nil {
 		t.Fatal(err)
 	}
+	exposed := writeConfig(t, "")
+	if err := os.Chmod(exposed, 0o666); err != nil {
+		t.Fatal(err)
+	}
+	const network = "listen = [':0']\nallow_users = ['root']\nsshd_policy_acknowledged = true\n"
+	noAuthority := writeConfig(t, "\ntrusted_user_ca_keys = '/nonexistent/ca'\n"+network)
+	exposedList := writeConfig(t, fmt.Sprintf("revoked_keys = %q\n", exposed)+network)
 	for _, tt := range []struct {
 		args []string
 		want []string
@@ -87,6 +94,10 @@ func TestCheckFinds(t *testing.T) {
 		{[]string{"--config", writeConfig(t, "foo = 1")}, []string{":1:1: unknown key foo"}},
 		{[]string{"--listen", ":0", "--host-key", "/nonexistent"}, []string{root, "key file /nonexistent: no such file", "ssh-keygen -t ed25519 -N '' -f /nonexistent makes one"}},
 		{[]string{"--config", "/nonexistent"}, []string{"cannot read the configuration"}},
+		{[]string{"--config", exposed}, []string{"rexd: error: cannot read the configuration: everybody may write " + exposed + " (mode 666)\nrexd: hint: chmod go-w " + exposed + "\n"}},
+		{[]string{"--listen", "unix:" + file + ".d/e/s"}, []string{"rexd: error: socket " + file + ".d/e/s: ", "rexd: hint: mkdir -p -m 700 " + file + ".d/e\n"}},
+		{[]string{"--config", noAuthority}, []string{noAuthority + ":2: trusted_user_ca_keys: open /nonexistent/ca: no such file or directory\n2| trusted_user", "rexd: hint: install -m 644 /dev/null /nonexistent/ca makes"}},
+		{[]string{"--config", exposedList}, []string{exposedList + ":1: revoked_keys: ", "rexd: hint: chown " + userName() + " " + exposed + " && chmod go-w " + exposed + "\n"}},
 	} {
 		got := runToEnd(t, command(t, append(tt.args, "--check")...))
 		if got.code != exitError || strings.Contains(got.stdout, "ok\n") {

@@ -18,6 +18,7 @@ import (
 
 	"github.com/pelletier/go-toml/v2"
 
+	"github.com/rexec/rex/internal/transport"
 	"github.com/rexec/rex/proto"
 )
 
@@ -116,7 +117,7 @@ func loadSettings(f *flags, getenv func(string) string, withDefault bool) (*sett
 		switch doc, err := readConfig(name); {
 		case errors.Is(err, fs.ErrNotExist) && f.config == "":
 		case err != nil:
-			return nil, usageErrorf("", "cannot read the configuration: %w", err)
+			return nil, usageErrorf(hintConfig(err, getenv), "cannot read the configuration: %w", err)
 		default:
 			if err := s.apply(name, doc); err != nil {
 				return nil, err
@@ -138,12 +139,24 @@ func defaultFile(uid int, getenv func(string) string) string {
 	return filepath.Join(home, ".config/rex/rexd.toml")
 }
 
+// hintConfig is about a file that a flag named.
+func hintConfig(err error, getenv func(string) string) string {
+	if name := defaultFile(os.Geteuid(), getenv); name != "" && errors.Is(err, fs.ErrNotExist) {
+		return "name a file that is there, or leave out --config: then it is " + name
+	}
+	return ""
+}
+
+// readConfig reads a file that nobody else can write: it decides who may log in.
 func readConfig(name string) ([]byte, error) {
 	f, err := os.Open(name)
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close()
+	if err := transport.CheckFile(f); err != nil {
+		return nil, err
+	}
 	doc, err := io.ReadAll(io.LimitReader(f, maxConfig+1))
 	if err == nil && len(doc) > maxConfig {
 		err = &fs.PathError{Op: "read", Path: name, Err: fmt.Errorf("more than %d bytes", maxConfig)}
@@ -166,7 +179,11 @@ func (s *settings) apply(name string, doc []byte) error {
 		{"tree", func() error { return s.setTree(f.Tree) }},
 	}, s.login.setters(&f)...) {
 		if err := set.set(); err != nil {
-			return valueError(name, doc, set.key, err)
+			hint := ""
+			if set.key == "listen" {
+				hint = hintAddress
+			}
+			return valueError(name, doc, set.key, hint, err)
 		}
 	}
 	return nil

@@ -21,7 +21,7 @@ func decodeError(name string, err error) error {
 	if e, ok := errors.AsType[*toml.StrictMissingError](err); ok && len(e.Errors) > 0 {
 		line, column := e.Errors[0].Position()
 		return usageErrorf(hintKeys, "%s:%d:%d: unknown key %s\n%s", name, line, column,
-			strings.Join(e.Errors[0].Key(), "."), e.String())
+			strings.Join(e.Errors[0].Key(), "."), strings.ReplaceAll(e.String(), "~ missing table", "~ unknown table, all keys are at the top"))
 	}
 	if e, ok := errors.AsType[*toml.DecodeError](err); ok {
 		line, column := e.Position()
@@ -39,11 +39,7 @@ func decodeError(name string, err error) error {
 }
 
 // valueError is about the value of a key that is at the top level of doc.
-func valueError(name string, doc []byte, key string, err error) error {
-	hint := ""
-	if key == "listen" {
-		hint = hintAddress
-	}
+func valueError(name string, doc []byte, key, hint string, err error) error {
 	pattern := regexp.MustCompile(`^\s*["']?` + regexp.QuoteMeta(key) + `["']?\s*=`)
 	for i, line := range strings.Split(string(doc), "\n") {
 		if !pattern.MatchString(line) {

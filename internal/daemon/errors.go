@@ -6,7 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net"
+	"path/filepath"
 	"strings"
 	"syscall"
 
@@ -25,6 +27,23 @@ func (e *usageError) Unwrap() error { return e.err }
 
 func usageErrorf(hint, format string, args ...any) error {
 	return &usageError{err: fmt.Errorf(format, args...), hint: hint}
+}
+
+// A hintedError is one for which what to type depends on where it happened.
+type hintedError struct {
+	err  error
+	hint string
+}
+
+func (e *hintedError) Error() string { return e.err.Error() }
+func (e *hintedError) Unwrap() error { return e.err }
+
+// socketError knows what to do where there is no directory for a socket.
+func socketError(path string, err error) error {
+	if errors.Is(err, fs.ErrNotExist) {
+		return &hintedError{err, "mkdir -p -m 700 " + filepath.Dir(path)}
+	}
+	return err
 }
 
 // checkError is what --check found, which is its result and not a failure of
@@ -64,11 +83,20 @@ func hintFor(err error) string {
 	if e, ok := errors.AsType[*usageError](err); ok && e.hint != "" {
 		return e.hint
 	}
+	if e, ok := errors.AsType[*hintedError](err); ok {
+		return e.hint
+	}
 	if e, ok := errors.AsType[*transport.InUseError](err); ok {
 		if e.PID > 0 {
 			return fmt.Sprintf("stop the other daemon (kill %d), or choose another path", e.PID)
 		}
 		return "stop what listens there, or choose another path"
+	}
+	if e, ok := errors.AsType[*transport.ExposedError](err); ok {
+		if e.Writable {
+			return "chmod go-w " + e.Path
+		}
+		return "chown " + userName() + " " + e.Path
 	}
 	if e, ok := errors.AsType[*auth.KeyFileError](err); ok {
 		return hintKeyFile(e)
@@ -89,6 +117,9 @@ func hintSocket(err error) string {
 		return "stop what listens there (ss -ltnp shows it), or choose another port: --listen :7391"
 	case errors.Is(err, syscall.EADDRNOTAVAIL):
 		return "this host does not have that address: ip address lists those it has, and --listen :7390 means all of them"
+	}
+	if _, ok := errors.AsType[*net.DNSError](err); ok {
+		return "name an address of this host (ip address lists them), or all of them: --listen :7390"
 	}
 	if op, ok := errors.AsType[*net.OpError](err); ok && errors.Is(op, syscall.EACCES) {
 		return "only root may listen on ports below 1024: --listen :7390"

@@ -35,6 +35,9 @@ func TestUsageErrors(t *testing.T) {
 		{"--listen 127.0.0.1:ssh", "does not have a port", "host:port"},
 		{"--listen :70000", "does not have a port", "host:port"},
 		{"--listen ::1", "has no port: [::1]:7390", "host:port"},
+		{"--listen [::1]", "has no port: [::1]:7390", "host:port"},
+		{"--listen [fe80::1%lo]", "has no port: [fe80::1%lo]:7390", "host:port"},
+		{"--listen tcp://127.0.0.1:7390", "an address of TCP has none: 127.0.0.1:7390\n", "host:port"},
 		{"--listen a/b:1", "name or address of a host", "host:port"},
 		{"--listen a:b:1", "IPv6 address needs brackets", "host:port"},
 		{"--listen :1 --listen :1", "named twice", "host:port"},
@@ -44,7 +47,7 @@ func TestUsageErrors(t *testing.T) {
 		{"--listen unix:", "absolute path", "unix:/path"},
 		{"--listen unix:/a --listen unix:/a", "named twice", "unix:/path"},
 		{"--listen host", `"host" is not an address`, "unix:/path"},
-		{"--config /nonexistent/rexd.toml", "cannot read the configuration: open /nonexistent/rexd.toml: no such file", ""},
+		{"--config /nonexistent/rexd.toml", "cannot read the configuration: open /nonexistent/rexd.toml: no such file", "leave out --config"},
 		{"--config /", "cannot read the configuration", ""},
 	} {
 		t.Run(tt.args, func(t *testing.T) {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io/fs"
 	"path/filepath"
+	"strings"
 
 	"github.com/rexec/rex/internal/auth"
 )
@@ -14,6 +15,15 @@ import (
 type hostKey struct {
 	file string
 	key  *auth.HostKey
+}
+
+// attrs are for the log.
+func (k hostKey) attrs() []any {
+	attrs := []any{"type", k.key.Key().Type(), "fingerprint", k.key.Key().Fingerprint(), "file", k.file}
+	if k.key.Certificate() != nil {
+		attrs = append(attrs, "certificate", k.file+"-cert.pub")
+	}
+	return attrs
 }
 
 // sshdKeys are the files that hold sshd's keys, from the best one on.
@@ -101,7 +111,10 @@ func loadKeys(files []string, mayMiss bool) ([]hostKey, error) {
 
 // hintKeyFile says how to mend the file of a host key.
 func hintKeyFile(e *auth.KeyFileError) string {
+	private, isPublic := strings.CutSuffix(e.Path, ".pub")
 	switch {
+	case isPublic && !strings.HasSuffix(private, "-cert"):
+		return "the private key is needed: rexd --host-key " + private
 	case errors.Is(e, auth.ErrExposed):
 		return "chmod 600 " + e.Path + ", and chown it to the user who runs rexd"
 	case errors.Is(e, fs.ErrNotExist):

@@ -126,7 +126,7 @@ func (n *netRexd) mustRefuse(t *testing.T, user, reason string, signers ...auth.
 	}
 	record := n.waitLog("login refused")
 	text := fmt.Sprint(record["err"])
-	if !strings.Contains(text, reason) || !strings.Contains(text, signers[len(signers)-1].Key().Fingerprint()) || !strings.HasPrefix(fmt.Sprint(record["peer"]), "127.0.0.1:") {
+	if !strings.Contains(text, reason) || record["key"] != signers[len(signers)-1].Key().Fingerprint() || record["user"] != user || !strings.HasPrefix(fmt.Sprint(record["peer"]), "127.0.0.1:") {
 		t.Errorf("%s: %v, want %q", user, record, reason)
 	}
 }
@@ -259,6 +259,28 @@ func TestCheckNetwork(t *testing.T) {
 		if !strings.Contains(got.stdout, want) {
 			t.Errorf("%q is not in\n%s", want, got.stdout)
 		}
+	}
+	if strings.Contains(got.stdout, "users: ") {
+		t.Errorf("who may use Unix sockets, and there is none:\n%s", got.stdout)
+	}
+}
+
+// TestHostCertificate is named in the log and by --check.
+func TestHostCertificate(t *testing.T) {
+	dir := t.TempDir()
+	ca, host := filepath.Join(dir, "ca"), filepath.Join(dir, "host")
+	for _, path := range []string{ca, host} {
+		keygen(t, "-t", "ed25519", "-N", "", "-f", path)
+	}
+	keygen(t, "-h", "-s", ca, "-I", "id", "-n", "localhost", host+".pub")
+	config := writeConfig(t, loginConfig(t, filepath.Join(dir, "keys"), ""))
+	args := []string{"--config", config, "--listen", "127.0.0.1:0", "--host-key", host}
+	if got := runToEnd(t, command(t, append(args, "--check")...)); got.code != exitOK || !strings.Contains(got.stdout, " with a certificate\n") {
+		t.Errorf("%+v", got)
+	}
+	r := startCommand(t, command(t, args...), "")
+	if got := r.waitLog("host key"); got["certificate"] != host+"-cert.pub" {
+		t.Error(got)
 	}
 }
 

@@ -42,6 +42,7 @@ func TestMain(m *testing.M) {
 	}
 	os.Setenv("GORACE", "atexit_sleep_ms=0") // of children
 	os.Unsetenv("XDG_CONFIG_HOME")
+	syscall.Umask(0o022) // a configuration that a group may write does not count
 	code := m.Run()
 	if err := goleak.Find(); err != nil {
 		fmt.Fprintln(os.Stderr, "goroutines left:", err)

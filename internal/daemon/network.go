@@ -3,19 +3,42 @@
 package daemon
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"os"
+	"slices"
 	"strings"
+	"time"
 
 	"github.com/rexec/rex/internal/auth/authorize"
 )
 
-const (
-	hintAllow = "rexd --allow-user alice --listen :7390, or allow_users = [\"alice\"] in the configuration"
-	hintSSHD  = "give rexd the same restrictions, then set sshd_policy_acknowledged = true in the configuration"
-)
+// doubtTime bounds the search for users who are allowed and cannot log in.
+const doubtTime = 5 * time.Second
+
+// rootsFile is the configuration of root's rexd: the one in force, or the place
+// for one.
+func (s *settings) rootsFile() string { return cmp.Or(s.file, defaultFile(0, nil)) }
+
+func (s *settings) hintSSHD() string {
+	return "give rexd the same restrictions, then set sshd_policy_acknowledged = true in " + s.rootsFile()
+}
+
+// hintAllow is the command again, with what it lacks.
+func (s *settings) hintAllow() string {
+	cmd := "rexd"
+	if s.file != "" {
+		cmd += " --config " + s.file
+	}
+	for _, addr := range s.listen {
+		cmd += " --listen " + addr.String()
+	}
+	return cmd + ` --allow-user alice, or allow_users = ["alice"] in ` + s.rootsFile()
+}
 
 // A network is who may log in over TCP, with what was found out about it.
 type network struct {
@@ -44,41 +67,74 @@ func (n *network) log(log *slog.Logger) {
 // newNetwork decides who may log in, from the settings and, as root, from what
 // sshd is told.
 func newNetwork(ctx context.Context, s *settings) (*network, error) {
-	return (&host{uid: os.Geteuid(), sshd: authorize.CheckSSHD}).network(ctx, s)
+	return (&host{uid: os.Geteuid(), sshd: authorize.CheckSSHD, system: newSystem}).network(ctx, s)
 }
 
 // A host is the part of this machine that decides about the settings.
 type host struct {
-	uid  int
-	sshd func(context.Context) (*authorize.SSHD, error)
+	uid    int
+	sshd   func(context.Context) (*authorize.SSHD, error)
+	system func(judgeLocked bool) authorize.System
 }
+
+func newSystem(judgeLocked bool) authorize.System { return authorize.NewMachine(judgeLocked) }
 
 func (h *host) network(ctx context.Context, s *settings) (*network, error) {
 	n := &network{login: s.login}
 	judgeLocked := false
 	if h.uid == 0 {
 		if len(n.login.allowUsers)+len(n.login.allowGroups) == 0 {
-			return nil, usageErrorf(hintAllow, "rexd runs as root and listens on %s, so it must be told who may log in", s.onNetwork()[0])
+			return nil, usageErrorf(s.hintAllow(), "rexd runs as root and listens on %s, so it must be told who may log in", s.onNetwork()[0])
 		}
 		sshd, err := h.sshd(ctx)
-		if err := n.heed(sshd, err); err != nil {
+		if err := n.heed(s, sshd, err); err != nil {
 			return nil, err
 		}
 		judgeLocked = sshd == nil || sshd.JudgeLocked()
 	}
 	var err error
-	if n.policy, err = authorize.New(n.login.policy(h.uid, authorize.NewMachine(judgeLocked))); err != nil {
-		return nil, usageErrorf("", "who may log in: %w", err)
+	if n.policy, err = authorize.New(n.login.policy(h.uid, h.system(judgeLocked))); err != nil {
+		return nil, s.explainPolicy(err)
+	}
+	ctx, cancel := context.WithTimeout(ctx, doubtTime)
+	defer cancel()
+	for _, doubt := range n.policy.Doubts(ctx) {
+		n.note(slog.LevelWarn, "an allowed user cannot log in", "user", doubt.User, "err", doubt.Err)
 	}
 	return n, nil
 }
 
+// explainPolicy says where a file is named that cannot be used.
+func (s *settings) explainPolicy(err error) error {
+	e, ok := errors.AsType[*authorize.FileError](err)
+	if !ok {
+		return usageErrorf("", "who may log in: %w", err)
+	}
+	named := map[string]string{"revoked_keys": s.login.revoked, "trusted_user_ca_keys": s.login.trustedCA}
+	if named[e.Key] == "" {
+		return usageErrorf(hintFile(e), "%s, taken from sshd: %w", e.Key, e.Err)
+	}
+	doc, _ := readConfig(s.file) // for the place alone
+	return valueError(s.file, doc, e.Key, hintFile(e), e.Err)
+}
+
+// hintFile says how to mend a file of the administrator.
+func hintFile(e *authorize.FileError) string {
+	switch {
+	case e.Exposed:
+		return "chown " + userName() + " " + e.Path + " && chmod go-w " + e.Path
+	case errors.Is(e, fs.ErrNotExist):
+		return "install -m 644 /dev/null " + e.Path + " makes an empty one, or name another with " + e.Key
+	}
+	return ""
+}
+
 // heed takes what sshd is told, and refuses what would not bind rexd.
-func (n *network) heed(sshd *authorize.SSHD, err error) error {
+func (n *network) heed(s *settings, sshd *authorize.SSHD, err error) error {
 	acknowledged := n.login.sshdAcknowledged
 	switch {
 	case err != nil && !acknowledged:
-		return usageErrorf(hintSSHD, "cannot find out what restrictions sshd has: %w", err)
+		return usageErrorf(s.hintSSHD(), "cannot find out what restrictions sshd has: %w", err)
 	case err != nil:
 		n.note(slog.LevelWarn, "cannot find out what restrictions sshd has", "err", err)
 	}
@@ -88,10 +144,14 @@ func (n *network) heed(sshd *authorize.SSHD, err error) error {
 	if sshd.Warning != nil {
 		n.note(slog.LevelWarn, "not all of sshd's settings are known", "err", sshd.Warning)
 	}
-	if len(sshd.Binding) > 0 && !acknowledged {
-		return usageErrorf(hintSSHD, "sshd has restrictions that do not bind rexd:\n  %s", strings.Join(sshd.Binding, "\n  "))
+	binding := sshd.Binding
+	if own := n.login.revoked; own != "" && sshd.RevokedKeys != "" && own != sshd.RevokedKeys {
+		binding = append(slices.Clone(binding), fmt.Sprintf("RevokedKeys %q, and revoked_keys is %q", sshd.RevokedKeys, own))
 	}
-	for _, line := range sshd.Binding {
+	if len(binding) > 0 && !acknowledged {
+		return usageErrorf(s.hintSSHD(), "sshd has restrictions that do not bind rexd:\n  %s", strings.Join(binding, "\n  "))
+	}
+	for _, line := range binding {
 		n.note(slog.LevelWarn, "a restriction of sshd does not bind rexd, as acknowledged", "line", line)
 	}
 	if sshd.UsePAM {

@@ -10,6 +10,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -22,6 +23,25 @@ import (
 func testAccount() *account.Account {
 	return &account.Account{Name: "alice", UID: 1000, GID: 1000, Groups: []int{1000, 50}, Home: "/home/alice", Shell: "/bin/sh"}
 }
+
+// A fakeSystem has other accounts than this machine.
+type fakeSystem struct{ authorize.System }
+
+func newFakeSystem(judgeLocked bool) authorize.System { return fakeSystem{newSystem(judgeLocked)} }
+
+func (fakeSystem) Lookup(_ context.Context, name string) (*account.Account, error) {
+	switch name {
+	case "alice", "bob":
+		a := testAccount()
+		a.Name = name
+		return a, nil
+	case "root":
+		return &account.Account{Name: "root"}, nil
+	}
+	return nil, account.ErrNotFound
+}
+
+func (fakeSystem) Admissible(context.Context, *account.Account) error { return nil }
 
 var errSSHD = errors.New("sshd is broken")
 
@@ -47,8 +67,12 @@ func TestNetworkOfRoot(t *testing.T) {
 		"warning":       {"allow_users = ['alice']", authorize.SSHD{Program: "/sshd", Warning: errSSHD}, nil, "", []string{"not all"}},
 		"PAM":           {"allow_users = ['alice']", authorize.SSHD{Program: "/sshd", UsePAM: true}, nil, "", []string{"PAM"}},
 		"taken":         {"allow_users = ['alice']", authorize.SSHD{Program: "/sshd", RevokedKeys: file, TrustedUserCAKeys: file, AuthorizedKeys: []string{"/keys/%u"}}, nil, "", []string{"revoked_keys", "trusted_user_ca_keys", "/keys/%u"}},
-		"own":           {fmt.Sprintf("allow_users = ['alice']\nrevoked_keys = %q\ntrusted_user_ca_keys = %[1]q\nauthorized_keys = ['none']", file), authorize.SSHD{Program: "/sshd", RevokedKeys: "/a", TrustedUserCAKeys: "/b", AuthorizedKeys: []string{"/c"}}, nil, "", nil},
-		"missing":       {"allow_users = ['alice']", authorize.SSHD{Program: "/sshd", RevokedKeys: "/nonexistent"}, nil, "revoked keys: open /nonexistent", nil},
+		"own":           {fmt.Sprintf("allow_users = ['alice']\nrevoked_keys = %q\ntrusted_user_ca_keys = %[1]q\nauthorized_keys = ['none']", file), authorize.SSHD{Program: "/sshd", TrustedUserCAKeys: "/b", AuthorizedKeys: []string{"/c"}}, nil, "", nil},
+		"missing":       {"allow_users = ['alice']", authorize.SSHD{Program: "/sshd", RevokedKeys: "/nonexistent"}, nil, "revoked_keys, taken from sshd: open /nonexistent", nil},
+		"own missing":   {"allow_users = ['alice']\nrevoked_keys = '/nonexistent'", authorize.SSHD{}, nil, "revoked_keys: open /nonexistent", nil},
+		"other revoked": {fmt.Sprintf("allow_users = ['alice']\nrevoked_keys = %q", file), authorize.SSHD{Program: "/sshd", RevokedKeys: "/a"}, nil, `RevokedKeys "/a", and revoked_keys is ` + strconv.Quote(file), nil},
+		"same revoked":  {fmt.Sprintf("allow_users = ['alice']\nrevoked_keys = %q", file), authorize.SSHD{Program: "/sshd", RevokedKeys: file}, nil, "", nil},
+		"doubts":        {"allow_users = ['root', 'alice', 'ghost', 'bob']\ndeny_users = ['bob']", authorize.SSHD{}, nil, "", []string{"user root err root may not log in: permit_root is no", "user ghost err no such account", "user bob err in deny_users"}},
 		"group":         {"allow_groups = ['no-such-group']", authorize.SSHD{}, nil, `there is no group "no-such-group"`, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -56,7 +80,7 @@ func TestNetworkOfRoot(t *testing.T) {
 			if err := s.apply("f", []byte("listen = [':7390']\n"+c.config)); err != nil {
 				t.Fatal(err)
 			}
-			n, err := (&host{uid: 0, sshd: func(context.Context) (*authorize.SSHD, error) { return &c.sshd, c.err }}).network(t.Context(), s)
+			n, err := (&host{uid: 0, system: newFakeSystem, sshd: func(context.Context) (*authorize.SSHD, error) { return &c.sshd, c.err }}).network(t.Context(), s)
 			if c.want != "" {
 				if err == nil || !strings.Contains(err.Error(), c.want) || exitCode(err) != exitUsage {
 					t.Errorf("%v, want %q", err, c.want)
@@ -67,7 +91,7 @@ func TestNetworkOfRoot(t *testing.T) {
 				t.Fatalf("%+v, %v", n, err)
 			}
 			for i, want := range c.notes {
-				if got := fmt.Sprint(n.notes[i].text, n.notes[i].attrs); !strings.Contains(got, want) {
+				if got := strings.Trim(fmt.Sprintln(append([]any{n.notes[i].text}, n.notes[i].attrs...)...), "\n"); !strings.Contains(got, want) {
 					t.Errorf("%q, want %q", got, want)
 				}
 			}
@@ -77,9 +101,33 @@ func TestNetworkOfRoot(t *testing.T) {
 
 // TestNetworkOfOthers asks no sshd and needs no list.
 func TestNetworkOfOthers(t *testing.T) {
-	h := &host{uid: 1000, sshd: func(context.Context) (*authorize.SSHD, error) { panic("asked") }}
-	if n, err := h.network(t.Context(), &settings{listen: []address{{tcp: ":0"}}}); err != nil || n.policy == nil {
+	h := &host{uid: 1000, system: newFakeSystem, sshd: func(context.Context) (*authorize.SSHD, error) { panic("asked") }}
+	s := &settings{listen: []address{{tcp: ":0"}}}
+	if n, err := h.network(t.Context(), s); err != nil || n.policy == nil || len(n.notes) > 0 {
 		t.Errorf("%+v, %v", n, err)
+	}
+	h.uid = 1001 // but alice, whose id is another, is the only one who may log in
+	s.login.allowUsers = []string{"alice"}
+	if n, err := h.network(t.Context(), s); err != nil || len(n.notes) != 1 || !strings.Contains(fmt.Sprint(n.notes[0].attrs...), "serves nobody else") {
+		t.Errorf("%+v, %v", n, err)
+	}
+}
+
+// TestNetworkHints repeat what was typed.
+func TestNetworkHints(t *testing.T) {
+	s := &settings{listen: []address{{tcp: "127.0.0.1:17390"}, {path: "/run/s"}}}
+	if got := s.hintAllow(); got != `rexd --listen 127.0.0.1:17390 --listen unix:/run/s --allow-user alice, or allow_users = ["alice"] in /etc/rex/rexd.toml` {
+		t.Error(got)
+	}
+	if got := s.hintSSHD(); !strings.HasSuffix(got, " set sshd_policy_acknowledged = true in /etc/rex/rexd.toml") {
+		t.Error(got)
+	}
+	s.file = "/my.toml"
+	if got := s.hintAllow(); !strings.HasPrefix(got, "rexd --config /my.toml --listen") || !strings.HasSuffix(got, " in /my.toml") {
+		t.Error(got)
+	}
+	if got := s.hintSSHD(); !strings.HasSuffix(got, " in /my.toml") {
+		t.Error(got)
 	}
 }
 
@@ -162,6 +210,7 @@ func TestHostKeys(t *testing.T) {
 		{keySource{named: []string{path("exposed")}}, "access", "chmod 600 " + path("exposed")},
 		{keySource{usual: []string{path("exposed")}, own: own.own}, "access", "chmod 600"},
 		{keySource{named: []string{path("named"), path("usual")}}, "both of type ssh-ed25519", "one key of each type"},
+		{keySource{named: []string{path("exposed.pub")}}, "", "the private key is needed: rexd --host-key " + path("exposed")},
 		{keySource{named: []string{dir}}, "not a regular file", "--host-key FILE"},
 	} {
 		keys, err := c.src.load(true)
@@ -184,6 +233,9 @@ func TestSocketHints(t *testing.T) {
 		if got := hintFor(&net.OpError{Op: "listen", Err: os.NewSyscallError("bind", err)}); !strings.Contains(got, want) {
 			t.Errorf("%v: %q", err, got)
 		}
+	}
+	if got := hintFor(&net.OpError{Op: "listen", Err: &net.DNSError{Name: "host"}}); !strings.Contains(got, "an address of this host") {
+		t.Error(got)
 	}
 	if got := hintFor(&fs.PathError{Err: syscall.EACCES}); got != "" {
 		t.Errorf("a file: %q", got)

@@ -128,7 +128,7 @@ func (d *daemon) prepareNetwork() ([]*auth.HostKey, error) {
 	}
 	var list []*auth.HostKey
 	for _, k := range keys {
-		d.log.Info("host key", "type", k.key.Key().Type(), "fingerprint", k.key.Key().Fingerprint(), "file", k.file)
+		d.log.Info("host key", k.attrs()...)
 		list = append(list, k.key)
 	}
 	return list, nil
@@ -137,7 +137,7 @@ func (d *daemon) prepareNetwork() ([]*auth.HostKey, error) {
 func (d *daemon) listenUnix(path string) (listener, error) {
 	l, err := transport.ListenUnix(path, transport.UnixOptions{Log: d.log})
 	if err != nil {
-		return listener{}, err
+		return listener{}, socketError(path, err)
 	}
 	return listener{l, "unix:" + l.Addr().String(), d.local}, nil
 }

@@ -3,6 +3,7 @@ package transport
 import (
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"os"
 
@@ -85,6 +86,18 @@ func (e *LoginError) Error() string { return fmt.Sprintf("login of %s: %v", e.Pe
 
 // Unwrap returns the reason.
 func (e *LoginError) Unwrap() error { return e.Err }
+
+// LogAttrs returns what a log should say beside the peer: the user and the keys
+// if they are known, and why, which is for each key that was tried.
+func (e *LoginError) LogAttrs() []slog.Attr {
+	if d, ok := errors.AsType[interface {
+		error
+		attrs() []slog.Attr
+	}](e.Err); ok {
+		return d.attrs()
+	}
+	return []slog.Attr{slog.String("err", e.Err.Error())}
+}
 
 // denial is a reason that the peer may know.
 type denial string

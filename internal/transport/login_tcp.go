@@ -7,7 +7,6 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
-	"fmt"
 	"hash/maphash"
 	"net/netip"
 	"time"
@@ -62,29 +61,29 @@ func (l *serverLogin) run(ctx context.Context) (user string, granted *Grant, err
 
 // proven grants what a frame with a signed key asks for.
 func (l *serverLogin) proven(ctx context.Context, a *proto.Auth) (*Grant, error) {
+	denied := &deniedError{user: a.User}
 	key, granted, err := l.authorize(ctx, a.User, a.Keys[0])
 	if err != nil {
-		return nil, err
+		return nil, denied.by(key, err)
 	}
-	return granted, l.verify(a, key, granted)
+	return granted, l.verify(a, key, granted, denied)
 }
 
 // negotiate takes the first of the keys that would do, and then the proof.
 func (l *serverLogin) negotiate(ctx context.Context, offer *proto.Auth) (*Grant, error) {
-	var err error
+	denied := &deniedError{user: offer.User}
 	for i, blob := range offer.Keys {
-		var key *auth.Key
-		var granted *Grant
-		if key, granted, err = l.authorize(ctx, offer.User, blob); err == nil {
-			return granted, l.challenge(offer, uint8(i), key, granted)
+		key, granted, err := l.authorize(ctx, offer.User, blob)
+		if err == nil {
+			return granted, l.challenge(offer, uint8(i), key, granted, denied)
 		}
-		l.listener.log.Debug("key not taken", "peer", l.remote.String(), "err", err)
+		_ = denied.by(key, err)
 	}
-	return nil, err
+	return nil, denied
 }
 
 // challenge asks for the proof of one of the keys.
-func (l *serverLogin) challenge(offer *proto.Auth, index uint8, key *auth.Key, granted *Grant) error {
+func (l *serverLogin) challenge(offer *proto.Auth, index uint8, key *auth.Key, granted *Grant, denied *deniedError) error {
 	if err := sendVerdict(l.conn, &proto.AuthResult{Code: proto.AuthNeedSig, Index: index}, time.Time{}); err != nil {
 		return err
 	}
@@ -95,30 +94,27 @@ func (l *serverLogin) challenge(offer *proto.Auth, index uint8, key *auth.Key, g
 	case answer.Mode != proto.AuthKey || answer.User != offer.User || !bytes.Equal(answer.Keys[0], offer.Keys[index]):
 		return &proto.AuthError{Code: proto.AuthDenied, Reason: "the second login is not the answer to what was asked"}
 	}
-	return l.verify(answer, key, granted)
+	return l.verify(answer, key, granted, denied)
 }
 
-// authorize asks whether a key would do.
+// authorize asks whether a key would do. The key is nil if there is none.
 func (l *serverLogin) authorize(ctx context.Context, user string, blob []byte) (*auth.Key, *Grant, error) {
 	key, err := auth.ParseKey(blob)
-	if err == nil {
-		err = auth.CheckAlgorithm(key)
-	}
 	if err != nil {
-		return nil, nil, &deniedError{user: user, err: err}
+		return nil, nil, err
+	}
+	if err := auth.CheckAlgorithm(key); err != nil {
+		return key, nil, err
 	}
 	granted, err := l.listener.authorizer.Authorize(ctx, &Attempt{User: user, Key: key, Remote: l.remote, Local: l.local})
 	if err == nil && granted == nil {
 		err = errors.New("nothing was granted")
 	}
-	if err != nil {
-		return nil, nil, &deniedError{user: user, key: key, err: err}
-	}
-	return key, granted, nil
+	return key, granted, err
 }
 
 // verify checks the signature of a frame: the only one of its connection.
-func (l *serverLogin) verify(a *proto.Auth, key *auth.Key, granted *Grant) error {
+func (l *serverLogin) verify(a *proto.Auth, key *auth.Key, granted *Grant, denied *deniedError) error {
 	exporter, err := l.exporter()
 	if err != nil {
 		return err
@@ -126,7 +122,7 @@ func (l *serverLogin) verify(a *proto.Auth, key *auth.Key, granted *Grant) error
 	statement := &auth.Statement{Exporter: exporter, ALPN: l.alpn, HostKey: l.host, User: a.User, Key: key}
 	err = statement.Verify(a.Signature, auth.VerifyOptions{VerificationRequired: granted.VerificationRequired})
 	if err != nil {
-		return &deniedError{user: a.User, key: key, err: err}
+		return denied.by(key, err)
 	}
 	return nil
 }
@@ -138,23 +134,6 @@ func (l *serverLogin) accept() error {
 	_, _ = rand.Read(grant.Secret[:])
 	return sendVerdict(l.conn, &proto.AuthResult{Code: proto.AuthOK, Ext: grant.Append(nil)}, time.Time{})
 }
-
-// deniedError says who may not log in, and why; that is for the log alone.
-type deniedError struct {
-	user string
-	key  *auth.Key // nil if it could not be parsed
-	err  error
-}
-
-func (e *deniedError) Error() string {
-	who := "user " + printable(e.user)
-	if e.key != nil {
-		who += ", key " + e.key.Fingerprint()
-	}
-	return fmt.Sprintf("%s: %s", who, printable(e.err.Error()))
-}
-
-func (e *deniedError) Unwrap() error { return e.err }
 
 // Refusals take at least padTime and up to padSpread more for each key, always
 // the same for a name, so that the time of an answer does not tell which accounts

@@ -43,6 +43,9 @@ func checkDirectory(path string, uid int) error {
 	dir := path[:strings.LastIndexByte(path, '/')] // ".." in it must not be resolved by name
 	w := walker{uid: uid}
 	fi, err := w.walk(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("socket %s: %w", printable(path), err)
+	}
 	if err != nil {
 		return explain(path, err)
 	}
@@ -76,10 +79,46 @@ type walker struct {
 	links int
 }
 
-// unsafe is a reason of a walker.
-type unsafe string
+// An ExposedError says that somebody other than root and the user in question
+// could change a file or what it is.
+type ExposedError struct {
+	Path     string // the file or directory at fault
+	Writable bool   // it is the mode that is wrong, and otherwise the owner
+	Reason   string // names the path
+}
 
-func (u unsafe) Error() string { return string(u) }
+func (e *ExposedError) Error() string { return printable(e.Reason) }
+
+// CheckFile refuses an open file that somebody other than root and this
+// process's user could have written, or put at its path: neither the file nor
+// a directory on the way to it may be writable for others, but for sticky
+// directories, such as /tmp. The error is an [*ExposedError] if it is about that.
+func CheckFile(f *os.File) error {
+	path := f.Name()
+	opened, err := f.Stat()
+	switch {
+	case err != nil:
+		return err
+	case !opened.Mode().IsRegular():
+		return &fs.PathError{Op: "read", Path: path, Err: errors.New("not a regular file")}
+	}
+	if !filepath.IsAbs(path) {
+		wd, err := os.Getwd()
+		if err != nil {
+			return err
+		}
+		path = wd + "/" + path // ".." in it must not be resolved by name
+	}
+	w := walker{uid: os.Geteuid()}
+	fi, err := w.walk(path)
+	switch {
+	case err != nil:
+		return err
+	case !os.SameFile(fi, opened):
+		return &fs.PathError{Op: "read", Path: path, Err: errors.New("replaced while it was read")}
+	}
+	return checkMode("write", path, fi.Mode())
+}
 
 // walk follows path, which is absolute, and returns what it ends at.
 func (w *walker) walk(path string) (fs.FileInfo, error) {
@@ -164,33 +203,43 @@ func (w *walker) enter(dir string) error {
 
 // checkParent refuses the directory reached if others may create entries in
 // it; sticky is not enough for the one that holds a socket.
-func (w *walker) checkParent() error {
-	switch mode := w.info.Mode(); {
+func (w *walker) checkParent() error { return checkMode("write into", w.dir, w.info.Mode()) }
+
+// checkMode refuses a mode with which others may do so to path.
+func checkMode(do, path string, mode fs.FileMode) error {
+	who := ""
+	switch {
 	case mode.Perm()&0o002 != 0:
-		return unsafe(fmt.Sprintf("everybody may write into %s (mode %v)", w.dir, mode))
+		who = "everybody"
 	case mode.Perm()&0o020 != 0:
-		return unsafe(fmt.Sprintf("its group may write into %s (mode %v)", w.dir, mode))
+		who = "its group"
+	default:
+		return nil
 	}
-	return nil
+	octal := mode.Perm()
+	if mode&fs.ModeSticky != 0 {
+		octal |= 0o1000
+	}
+	return &ExposedError{path, true, fmt.Sprintf("%s may %s %s (mode %o)", who, do, path, octal)}
 }
 
 func (w *walker) checkOwner(path string, fi fs.FileInfo) error {
 	st, ok := fi.Sys().(*syscall.Stat_t)
 	switch {
 	case !ok:
-		return unsafe("the owner of " + path + " is unknown")
+		return &ExposedError{path, false, "the owner of " + path + " is unknown"}
 	case st.Uid == 0 || int64(st.Uid) == int64(w.uid):
 		return nil
 	case w.uid == 0:
-		return unsafe(fmt.Sprintf("%s is owned by uid %d, not by root", path, st.Uid))
+		return &ExposedError{path, false, fmt.Sprintf("%s is owned by uid %d, not by root", path, st.Uid)}
 	}
-	return unsafe(fmt.Sprintf("%s is owned by uid %d, neither by root nor by uid %d", path, st.Uid, w.uid))
+	return &ExposedError{path, false, fmt.Sprintf("%s is owned by uid %d, neither by root nor by uid %d", path, st.Uid, w.uid)}
 }
 
 // explain turns a reason of the walker into an error about path.
 func explain(path string, err error) error {
-	if u, ok := errors.AsType[unsafe](err); ok {
-		return &UnsafePathError{path, string(u)}
+	if e, ok := errors.AsType[*ExposedError](err); ok {
+		return &UnsafePathError{path, e.Reason}
 	}
 	return err
 }

@@ -34,6 +34,28 @@ func (p *Policy) admit(ctx context.Context, user string) (*account.Account, erro
 	return a, p.cfg.System.Admissible(ctx, a)
 }
 
+// A Doubt is why somebody whom the configuration allows cannot log in.
+type Doubt struct {
+	User string
+	Err  error
+}
+
+// Doubts looks for users who are allowed by name and cannot log in, whatever
+// their keys, as things are: they may not exist yet. It looks until ctx ends.
+func (p *Policy) Doubts(ctx context.Context) []Doubt {
+	var doubts []Doubt
+	for _, name := range p.cfg.AllowUsers {
+		_, err := p.admit(ctx, name)
+		if ctx.Err() != nil {
+			break
+		}
+		if err != nil {
+			doubts = append(doubts, Doubt{name, oneLine(err)})
+		}
+	}
+	return doubts
+}
+
 func (p *Policy) rootLogin() RootLogin {
 	if p.cfg.PermitRoot == "" {
 		return RootNo

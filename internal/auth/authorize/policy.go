@@ -43,10 +43,10 @@ func New(cfg Config) (*Policy, error) {
 	}
 	p := &Policy{cfg: cfg}
 	if path := cfg.RevokedKeys; path != "" {
-		p.revoked = &cached[*revoked.List]{what: "revoked keys", path: path, limit: revoked.MaxFile, parse: revoked.Parse}
+		p.revoked = &cached[*revoked.List]{key: "revoked_keys", path: path, limit: revoked.MaxFile, parse: revoked.Parse}
 	}
 	if path := cfg.TrustedUserCAKeys; path != "" {
-		p.trusted = &cached[[]*auth.Key]{what: "trusted authorities", path: path, limit: authkeys.MaxFile, parse: parseAuthorities}
+		p.trusted = &cached[[]*auth.Key]{key: "trusted_user_ca_keys", path: path, limit: authkeys.MaxFile, parse: parseAuthorities}
 	}
 	if err := p.load(); err != nil {
 		return nil, oneLine(err)
@@ -150,7 +150,7 @@ func (p *Policy) byLine(at *attempt, b *book) (*Decision, error) {
 	if at.key.IsCert() {
 		want = at.key.Authority()
 	}
-	entries, err := b.parse(want)
+	entries, problems, err := b.parse(want)
 	if err != nil {
 		return nil, err
 	}
@@ -170,7 +170,7 @@ func (p *Policy) byLine(at *attempt, b *book) (*Decision, error) {
 		reasons = append(reasons, fmt.Errorf("%s: %w", b.place(e.Line), err))
 	}
 	if len(reasons) == 0 {
-		return nil, fmt.Errorf("%w: %s", errNoLine, b.names())
+		return nil, fmt.Errorf("%w: %w", errNoLine, b.absent(problems))
 	}
 	return nil, fmt.Errorf("%w: %w", errNoLine, errors.Join(reasons...))
 }

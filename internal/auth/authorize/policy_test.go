@@ -23,7 +23,9 @@ func TestPlainKey(t *testing.T) {
 		source string // of the decision; empty: refused
 		want   string
 	}{
-		"no file":       {nil, "", "there is no usable authorized_keys file"},
+		"no file":       {nil, "", "there is no " + aliceKeys + ", no " + second},
+		"skipped":       {map[string]string{aliceKeys: "# x\nfrom=\"a " + other.String() + "\n", second: other.String() + "\nssh-ed25519 AAAA\n"}, "", "it is not in " + aliceKeys + ", " + second + "; " + aliceKeys + ":2 was skipped: a quote is not closed; " + second + ":2 was skipped: "},
+		"many skipped":  {map[string]string{aliceKeys: strings.Repeat("garbage\n", 50)}, "", aliceKeys + ":3 was skipped: no key of a supported type; and 47 more"},
 		"not in it":     {map[string]string{aliceKeys: other.String()}, "", "not in " + aliceKeys},
 		"first line":    {map[string]string{aliceKeys: key.String()}, aliceKeys + ":1", ""},
 		"third line":    {map[string]string{aliceKeys: "#\n" + other.String() + "\n" + key.String() + " c\n"}, aliceKeys + ":3", ""},
@@ -209,7 +211,7 @@ func TestRevoked(t *testing.T) {
 		"cert's key":    {cert.Plain().String(), cert, "revoked"},
 		"authority":     {ca.key.String(), cert, "revoked"},
 		"another":       {ca.key.String(), key, ""},
-		"not a list":    {"x", key, "revoked keys"},
+		"not a list":    {"x", key, "revoked_keys: " + revokedFile + ": line 1"},
 		"unreadable":    {"!", key, "broken"},
 		"of a stranger": {"!", cert, "broken"},
 	} {
@@ -276,8 +278,8 @@ func TestNewRefuses(t *testing.T) {
 		"a wrong root":    {func(c *Config) { c.PermitRoot = "prohibit-password" }, "is not yes, no or"},
 		"a token":         {func(c *Config) { c.AuthorizedKeys = []string{"/keys/%k"} }, "%k"},
 		"relative":        {func(c *Config) { c.RevokedKeys = "revoked" }, "not an absolute path"},
-		"missing":         {func(c *Config) { c.RevokedKeys = "/missing" }, "revoked keys: open /missing"},
-		"missing CA":      {func(c *Config) { c.TrustedUserCAKeys = "/missing" }, "trusted authorities: open /missing"},
+		"missing":         {func(c *Config) { c.RevokedKeys = "/missing" }, "revoked_keys: open /missing"},
+		"missing CA":      {func(c *Config) { c.TrustedUserCAKeys = "/missing" }, "trusted_user_ca_keys: open /missing"},
 	} {
 		cfg := Config{AllowUsers: []string{"alice"}, System: newFake()}
 		c.change(&cfg)

@@ -168,7 +168,7 @@ func (s *SSHD) combine(sc *scanner, effective map[string][]string) {
 func bindingKeywords() []string {
 	return []string{
 		"allowusers", "denyusers", "allowgroups", "denygroups", "forcecommand", "chrootdirectory",
-		"authenticationmethods", "revokedkeys", "match", "pubkeyauthentication", "pubkeyauthoptions",
+		"authenticationmethods", "match", "pubkeyauthentication", "pubkeyauthoptions",
 		"authorizedprincipalsfile", "authorizedprincipalscommand", "permittty",
 	}
 }

@@ -46,8 +46,9 @@ func TestSSHDBinding(t *testing.T) {
 	}{
 		"nothing":      {map[string]string{config: "Port 22\nUsePAM yes\n#AllowUsers a\n\n"}, "usepam yes\nauthenticationmethods any\nrevokedkeys none\npermittty yes\npubkeyauthentication yes", nil},
 		"allow":        {map[string]string{config: "Port 22\n  AllowUsers alice bob # c\n"}, "allowusers alice\nallowusers bob", []string{`etc/ssh/sshd_config:2: "AllowUsers alice bob # c"`}},
-		"all keywords": {map[string]string{config: "denyusers a\nAllowGroups\tb\nDENYGROUPS=c\nForceCommand \"d\"\nChrootDirectory = /e\nAuthenticationMethods publickey,password\nRevokedKeys /f"}, "", []string{":1:", ":2:", ":3:", ":4:", ":5:", ":6:", ":7:"}},
+		"all keywords": {map[string]string{config: "denyusers a\nAllowGroups\tb\nDENYGROUPS=c\nForceCommand \"d\"\nChrootDirectory = /e\nAuthenticationMethods publickey,password\nPermitTTY no"}, "", []string{":1:", ":2:", ":3:", ":4:", ":5:", ":6:", ":7:"}},
 		"harmless":     {map[string]string{config: "ForceCommand none\nAuthenticationMethods \"any\"\nChrootDirectory none\nRevokedKeys none\nPubkeyAuthentication yes"}, "", nil},
+		"taken over":   {map[string]string{config: "RevokedKeys /f\nTrustedUserCAKeys /g"}, "revokedkeys /f\ntrustedusercakeys /g", nil},
 		"no keys":      {map[string]string{config: "PubkeyAuthentication no"}, "", []string{":1:"}},
 		"match":        {map[string]string{config: "Match User git\n  X11Forwarding no\n"}, "", []string{`:1: "Match User git"`}},
 		"in match":     {map[string]string{config: "Match all\nForceCommand x\n"}, "", []string{":1:", `:2: "ForceCommand x"`}},

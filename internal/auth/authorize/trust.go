@@ -4,18 +4,20 @@ package authorize
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"sync"
 
+	"github.com/rexec/rex/internal/account"
 	"github.com/rexec/rex/internal/auth"
 )
 
 // cached is a file that is read each time and parsed when it has changed. Its
 // methods may be called concurrently.
 type cached[T any] struct {
-	what, path string
-	limit      int64 // bytes
-	parse      func([]byte) (T, error)
+	key, path string // the one in the configuration
+	limit     int64  // bytes
+	parse     func([]byte) (T, error)
 
 	mu    sync.Mutex
 	known bool
@@ -33,7 +35,8 @@ func (c *cached[T]) get(system System) (T, error) {
 	}
 	data, err := system.ReadFile(c.path, c.limit)
 	if err != nil {
-		return none, fmt.Errorf("%s: %w", c.what, err)
+		_, exposed := errors.AsType[*account.UnsafeFileError](err)
+		return none, &FileError{c.key, c.path, exposed, err}
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -42,7 +45,7 @@ func (c *cached[T]) get(system System) (T, error) {
 	}
 	value, err := c.parse(data)
 	if err != nil {
-		return none, fmt.Errorf("%s: %s: %w", c.what, c.path, err)
+		return none, &FileError{c.key, c.path, false, fmt.Errorf("%s: %w", c.path, err)}
 	}
 	c.known, c.data, c.value = true, data, value
 	return value, nil
