@@ -16,9 +16,6 @@ import (
 	"time"
 )
 
-// rounds is how often every column of a row is measured.
-const rounds = 15
-
 // row is one line of the table: columns are measured in turn, round by round.
 type row struct {
 	name    string
@@ -34,16 +31,17 @@ type column struct {
 
 func main() {
 	run := flag.String("run", "", "measure only rows whose name contains this")
+	rounds := flag.Int("rounds", 15, "how often every column of a row is measured")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	if err := bench(ctx, *run); err != nil {
+	if err := bench(ctx, *run, max(*rounds, 1)); err != nil {
 		fmt.Fprintln(os.Stderr, "bench: error:", err)
 		os.Exit(1)
 	}
 }
 
-func bench(ctx context.Context, run string) error {
+func bench(ctx context.Context, run string, rounds int) error {
 	dir, err := os.MkdirTemp("", "rex-bench-")
 	if err != nil {
 		return err
@@ -60,7 +58,7 @@ func bench(ctx context.Context, run string) error {
 		if !strings.Contains(r.name, run) {
 			continue
 		}
-		if err := r.print(ctx, table); err != nil {
+		if err := r.print(ctx, table, rounds); err != nil {
 			return fmt.Errorf("%s: %w", r.name, err)
 		}
 	}
@@ -69,7 +67,7 @@ func bench(ctx context.Context, run string) error {
 
 // print measures a row and prints it: each column's median, and for all but the
 // last how it compares with the last, which is the limit.
-func (r row) print(ctx context.Context, table *tabwriter.Writer) error {
+func (r row) print(ctx context.Context, table *tabwriter.Writer, rounds int) error {
 	figures := make([][]float64, len(r.columns))
 	for range rounds {
 		for i, c := range r.columns {
