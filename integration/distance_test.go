@@ -109,7 +109,9 @@ func TestDistance(t *testing.T) {
 	if err := verbose.Run(); err != nil {
 		t.Fatal(err)
 	}
-	for _, step := range []string{"connect", "tls", "host", "sign", "login", "verdict"} {
+	for _, step := range []string{
+		"connected in", "encrypted in", "host key checked in", "signed in", "login sent in", "login accepted after",
+	} {
 		if !strings.Contains(errs.String(), step) {
 			t.Errorf("rex -v says nothing of %s: %s", step, errs.String())
 		}

@@ -74,9 +74,15 @@ func TestQuestions(t *testing.T) {
 			r.types("yes\r")
 			r.see("passphrase for ")
 			r.types("wrong\r")
-			r.see("passphrase for ")
+			r.see("that was wrong; passphrase for ")
 			r.types("\r")
-		}, "255", "wrong or no passphrase"},
+		}, "255", "the passphrase is wrong"},
+		"end of input": {func(r *running) {
+			r.types("\r")
+			r.see("type yes, no or the fingerprint: ")
+			r.types("\x04")
+			r.see("\r\nrex: error: ")
+		}, "255", "it was not accepted"},
 		"interrupt without echo": {func(r *running) {
 			r.types("yes\r")
 			r.see("passphrase for ")

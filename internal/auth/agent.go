@@ -16,18 +16,19 @@ import (
 // else, and believes nothing of what it answers. Its methods may be called
 // concurrently; it answers one request at a time.
 type Agent struct {
-	conn net.Conn
-	turn chan struct{} // full while somebody has a request on conn
-	lost error         // set under turn: conn is of no use any more
+	socket string
+	conn   net.Conn
+	turn   chan struct{} // full while somebody has a request on conn
+	lost   error         // set under turn: conn is of no use any more
 }
 
 // DialAgent connects to the agent that listens on a Unix socket, a path as in
-// $SSH_AUTH_SOCK. Nothing is sent yet.
+// $SSH_AUTH_SOCK. Nothing is sent yet. The error is an [*AgentError].
 func DialAgent(ctx context.Context, socket string) (*Agent, error) {
 	// Go takes a leading @ for an abstract name, which belongs to whoever
 	// takes it first.
 	if socket == "" || strings.HasPrefix(socket, "@") {
-		return nil, fmt.Errorf("agent: %q is not the path of a socket", socket)
+		return nil, &AgentError{socket, errors.New("this is not the path of a socket")}
 	}
 	var d net.Dialer
 	conn, err := d.DialContext(ctx, "unix", socket)
@@ -36,9 +37,11 @@ func DialAgent(ctx context.Context, socket string) (*Agent, error) {
 		if errors.As(err, &op) {
 			err = op.Err // the path is said once, escaped
 		}
-		return nil, fmt.Errorf("agent %s: %w", Printable(socket), err)
+		return nil, &AgentError{socket, err}
 	}
-	return newAgent(conn), nil
+	a := newAgent(conn)
+	a.socket = socket
+	return a, nil
 }
 
 func newAgent(conn net.Conn) *Agent {
@@ -50,7 +53,7 @@ func (a *Agent) Close() error { return a.conn.Close() }
 
 // Signers lists the agent's keys and certificates in its order, but for those
 // that [CheckAlgorithm] refuses or that came before. A locked agent has none.
-// They are of use until Close.
+// They are of use until Close. The error is an [*AgentError].
 func (a *Agent) Signers(ctx context.Context) ([]Signer, error) {
 	reply, err := a.call(ctx, []byte{agentList})
 	if err != nil {
@@ -58,7 +61,7 @@ func (a *Agent) Signers(ctx context.Context) ([]Signer, error) {
 	}
 	entries, err := parseIdentities(reply)
 	if err != nil {
-		return nil, fmt.Errorf("agent: bad list: %w", err)
+		return nil, &AgentError{a.socket, fmt.Errorf("bad list: %w", err)}
 	}
 	var signers []Signer
 	seen := make(map[string]bool)
@@ -86,7 +89,7 @@ func (s *agentSigner) String() string {
 	if s.comment == "" {
 		return "agent: " + s.key.Fingerprint()
 	}
-	return "agent: " + Printable(s.comment)
+	return "agent: " + Printable(s.comment) + " " + s.key.Fingerprint()
 }
 
 // Sign has the agent sign and looks whether it did.
@@ -100,10 +103,10 @@ func (s *agentSigner) Sign(ctx context.Context, st *Statement) ([]byte, error) {
 	}
 	sig, err := s.sign(ctx, message)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", s, err)
+		return nil, err
 	}
 	if err := st.Verify(sig, VerifyOptions{}); err != nil {
-		return nil, fmt.Errorf("%s: what the agent returned is not acceptable: %w", s, err)
+		return nil, fmt.Errorf("what the agent returned is not acceptable: %w", err)
 	}
 	return sig, nil
 }
@@ -140,13 +143,13 @@ func (a *Agent) call(ctx context.Context, request []byte) ([]byte, error) {
 	case a.turn <- struct{}{}:
 		defer func() { <-a.turn }()
 	case <-ctx.Done():
-		return nil, fmt.Errorf("agent: %w", context.Cause(ctx))
+		return nil, &AgentError{a.socket, context.Cause(ctx)}
 	}
 	switch {
 	case a.lost != nil:
-		return nil, fmt.Errorf("agent: the connection was lost: %w", a.lost)
+		return nil, &AgentError{a.socket, fmt.Errorf("the connection was lost: %w", a.lost)}
 	case ctx.Err() != nil:
-		return nil, fmt.Errorf("agent: %w", context.Cause(ctx))
+		return nil, &AgentError{a.socket, context.Cause(ctx)}
 	}
 	stop := context.AfterFunc(ctx, func() { _ = a.conn.SetDeadline(time.Unix(1, 0)) })
 	reply, err := exchange(a.conn, request)
@@ -156,7 +159,7 @@ func (a *Agent) call(ctx context.Context, request []byte) ([]byte, error) {
 	if err != nil {
 		a.lost = err
 		_ = a.conn.Close()
-		return nil, fmt.Errorf("agent: %w", err)
+		return nil, &AgentError{a.socket, err}
 	}
 	return reply, nil
 }

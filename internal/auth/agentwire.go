@@ -33,7 +33,7 @@ func exchange(rw io.ReadWriter, request []byte) ([]byte, error) {
 	}
 	n := binary.BigEndian.Uint32(head[:])
 	if n == 0 || n > maxAgentMessage {
-		return nil, fmt.Errorf("a reply of %d bytes is not between 1 and %d", n, maxAgentMessage)
+		return nil, fmt.Errorf("this is no agent: a reply of %d bytes is not between 1 and %d", n, maxAgentMessage)
 	}
 	reply := make([]byte, n)
 	if _, err := io.ReadFull(rw, reply); err != nil {

@@ -36,6 +36,17 @@ func (e *KeyFileError) Error() string {
 // Unwrap returns the cause.
 func (e *KeyFileError) Unwrap() error { return e.Err }
 
+// An AgentError says which agent did not do what was asked for, and why.
+type AgentError struct {
+	Socket string
+	Err    error
+}
+
+func (e *AgentError) Error() string { return fmt.Sprintf("agent %s: %v", Printable(e.Socket), e.Err) }
+
+// Unwrap returns the cause.
+func (e *AgentError) Unwrap() error { return e.Err }
+
 // keyFileError gives err the path it is about.
 func keyFileError(path string, err error) error {
 	var known *KeyFileError

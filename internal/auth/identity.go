@@ -105,8 +105,9 @@ func (id *identity) Sign(ctx context.Context, s *Statement) ([]byte, error) {
 // unlock asks for the passphrase. The caller has the turn.
 func (id *identity) unlock(ctx context.Context) error {
 	if id.ask == nil {
-		return ErrPassphrase
+		return noPassphrase("it has a passphrase, and there is nobody to ask")
 	}
+	why := noPassphrase("no passphrase was given")
 	prompt := "passphrase for " + Printable(id.path) + ": "
 	for range maxAsked {
 		passphrase, err := id.ask(ctx, prompt)
@@ -121,9 +122,17 @@ func (id *identity) unlock(ctx context.Context) error {
 		if !errors.Is(err, ErrPassphrase) {
 			return err
 		}
+		why = "the passphrase is wrong"
 	}
-	return ErrPassphrase
+	return why
 }
+
+// noPassphrase is ErrPassphrase, and says which of its reasons it was.
+type noPassphrase string
+
+func (e noPassphrase) Error() string { return string(e) }
+
+func (e noPassphrase) Is(target error) bool { return target == ErrPassphrase }
 
 func (id *identity) open(passphrase []byte) error {
 	signer, key, err := parsePrivate(id.file, passphrase)

@@ -90,7 +90,7 @@ func TestRealAgent(t *testing.T) {
 		if err := st.Verify(sig, VerifyOptions{}); err != nil {
 			t.Errorf("%s: %v", s.Key().Type(), err)
 		}
-		if s.String() != "agent: a comment" {
+		if s.String() != "agent: a comment "+s.Key().Fingerprint() {
 			t.Error(s)
 		}
 	}
@@ -131,5 +131,5 @@ func TestAgentVanishes(t *testing.T) {
 	}
 	a.Close()
 	_, err := s.Sign(t.Context(), statement(t, s.Key()))
-	wantError(t, err, "agent: a comment: agent: ")
+	wantError(t, err, "agent "+a.socket+": ")
 }

@@ -19,7 +19,7 @@ type Signer interface {
 	// for something and wait, until ctx ends.
 	Sign(ctx context.Context, s *Statement) ([]byte, error)
 	// String says where the key is, for the user to recognise it:
-	// "/home/alice/.ssh/id_ed25519", "agent: alice@laptop". It is escaped.
+	// "/home/alice/.ssh/id_ed25519", "agent: alice@laptop SHA256:...". It is escaped.
 	String() string
 }
 

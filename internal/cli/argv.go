@@ -23,6 +23,9 @@ type invocation struct {
 	options
 	target target
 	words  []string // the command
+
+	given  [][]string // the options, each of one or two words
+	hostAt int        // how many of them stand before the host
 }
 
 // grammar parses one command line.
@@ -49,6 +52,7 @@ func parseArgs(words []string, strict bool) (*invocation, error) {
 	if g.inv.target, err = parseTarget(host); err != nil {
 		return g.inv, err
 	}
+	g.inv.hostAt = len(g.inv.given)
 	g.inv.adopt()
 	if !ended {
 		if _, err = g.options(); err != nil {
@@ -86,6 +90,7 @@ func (g *grammar) bundle(letters string) error {
 		letter := letters[i]
 		switch {
 		case strings.IndexByte(plainLetters, letter) >= 0:
+			g.given("-" + string(letter))
 			if err := g.inv.flag(letter); err != nil {
 				return err
 			}
@@ -94,6 +99,7 @@ func (g *grammar) bundle(letters string) error {
 			if err != nil {
 				return err
 			}
+			g.given("-"+string(letter), value)
 			return g.inv.flagValue(letter, value)
 		default:
 			return usage("unknown option -%c", letter)
@@ -101,6 +107,9 @@ func (g *grammar) bundle(letters string) error {
 	}
 	return nil
 }
+
+// given notes an option, to be typed again.
+func (g *grammar) given(words ...string) { g.inv.given = append(g.inv.given, words) }
 
 // value is what is attached to an option, or the next word.
 func (g *grammar) value(attached, option string) (string, error) {
@@ -132,6 +141,11 @@ func (g *grammar) long(word string) (err error) {
 		if value, err = g.value("", "--"+name); err != nil {
 			return err
 		}
+	}
+	if flag.NoOptDefVal == value {
+		g.given("--" + name)
+	} else {
+		g.given("--" + name + "=" + value)
 	}
 	if err := flag.Value.Set(value); err != nil {
 		return usage("option --%s: %v", name, err)

@@ -302,7 +302,7 @@ func TestGrammarErrors(t *testing.T) {
 		{"bob@", "no host"},
 		{"-s host", "subsystem"},
 		{"-oRemoteCommand=x host y", "exclude each other"},
-		{"-oFoo=1 host", "bad configuration option: foo"},
+		{"-oFoo=1 host", "bad configuration option: Foo"},
 		{"-o ControlPersist", "no argument"},
 		{"--timeout 5x host", "bad time"},
 		{"--timeout=-1 host", "bad time"},

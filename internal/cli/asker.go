@@ -57,35 +57,38 @@ func (a *asker) Answer(ctx context.Context, question string) (string, error) {
 	if a.tty == nil || a.prefer {
 		return a.runProgram(ctx, question)
 	}
-	return a.onTerminal(ctx, question)
+	return a.onTerminal(ctx, question, func() error { return nil })
 }
 
-// Passphrase is Answer while nothing that is typed is shown.
+// Passphrase is Answer while nothing that is typed is shown. The end of input is
+// an empty one.
 func (a *asker) Passphrase(ctx context.Context, question string) ([]byte, error) {
 	defer a.pause()()
 	if a.tty == nil || a.prefer {
 		answer, err := a.runProgram(ctx, question)
 		return []byte(answer), err
 	}
-	restore, err := term.NoEcho(a.tty)
+	again, restore, err := term.NoEcho(a.tty)
 	if err != nil {
 		return nil, err
 	}
-	answer, err := a.onTerminal(ctx, question)
+	answer, err := a.onTerminal(ctx, question, again)
+	if errors.Is(err, io.EOF) {
+		err = nil
+	}
 	if rerr := restore(); err == nil {
 		err = rerr
 	}
 	return []byte(answer), err
 }
 
-// onTerminal asks there. When ctx ends first, the line that is being typed is
+// onTerminal asks there, and once more whenever the process was stopped and
+// continued, after again. When ctx ends first, the line that is being typed is
 // left to whoever reads the terminal next.
-func (a *asker) onTerminal(ctx context.Context, question string) (string, error) {
-	lines := strings.Split(question, "\n")
-	for i, line := range lines {
-		lines[i] = escape(line)
-	}
-	if _, err := io.WriteString(a.tty, strings.Join(lines, "\r\n")); err != nil {
+func (a *asker) onTerminal(ctx context.Context, question string, again func() error) (string, error) {
+	continued, stop := watchContinued()
+	defer stop()
+	if err := a.show(question); err != nil {
 		return "", err
 	}
 	type result struct {
@@ -97,13 +100,31 @@ func (a *asker) onTerminal(ctx context.Context, question string) (string, error)
 		line, err := readLine(a.tty)
 		typed <- result{line, err}
 	}()
-	select {
-	case r := <-typed:
-		return r.line, r.err
-	case <-ctx.Done():
-		_, _ = io.WriteString(a.tty, "\r\n")
-		return "", context.Cause(ctx)
+	for {
+		select {
+		case r := <-typed:
+			if errors.Is(r.err, io.EOF) {
+				_, _ = io.WriteString(a.tty, "\r\n")
+			}
+			return r.line, r.err
+		case <-continued:
+			if err := errors.Join(again(), a.show(question)); err != nil {
+				return "", err
+			}
+		case <-ctx.Done():
+			_, _ = io.WriteString(a.tty, "\r\n")
+			return "", context.Cause(ctx)
+		}
 	}
+}
+
+func (a *asker) show(question string) error {
+	lines := strings.Split(question, "\n")
+	for i, line := range lines {
+		lines[i] = escape(line)
+	}
+	_, err := io.WriteString(a.tty, strings.Join(lines, "\r\n"))
+	return err
 }
 
 // readLine reads up to the end of a line, and nothing beyond. The end of input

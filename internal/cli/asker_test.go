@@ -7,9 +7,11 @@ import (
 	"context"
 	"errors"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -142,6 +144,13 @@ func TestAskerEndOfInput(t *testing.T) {
 	if answer, err := d.asker.Answer(t.Context(), "? "); err != nil || answer != "half" {
 		t.Errorf("%q, %v", answer, err)
 	}
+	// The next line begins at the left, and no passphrase is an empty one.
+	d.await("? \r\r\n")
+	go d.master.WriteString("\x04")
+	if answer, err := d.asker.Passphrase(t.Context(), "passphrase: "); err != nil || len(answer) != 0 {
+		t.Errorf("%q, %v", answer, err)
+	}
+	d.await("passphrase: \r\r\n")
 }
 
 func TestReadLineIsBounded(t *testing.T) {
@@ -222,5 +231,37 @@ func TestPauseTimeout(t *testing.T) {
 	r.pauseTimeout()() // too late
 	if r.timeout.Stop() {
 		t.Error("it runs again after it was over")
+	}
+}
+
+// A process that was stopped and continued asks again, with the terminal as it
+// has to be: the shell has changed its mode.
+func TestAskerContinued(t *testing.T) {
+	d := newDesk(t)
+	asked := make(chan struct{})
+	go func() {
+		defer close(asked)
+		d.await("passphrase: ")
+		stty := exec.Command("stty", "echo")
+		stty.Stdin = d.asker.tty
+		if err := stty.Run(); err != nil || !d.echoes() {
+			t.Error(err)
+		}
+		for end := time.Now().Add(20 * time.Second); strings.Count(d.shown(), "passphrase: ") < 2; time.Sleep(10 * time.Millisecond) {
+			syscall.Kill(os.Getpid(), syscall.SIGCONT)
+			if time.Now().After(end) {
+				t.Error("not asked again")
+				break
+			}
+		}
+		if d.echoes() {
+			t.Error("it would be shown")
+		}
+		d.master.WriteString("secret\n")
+	}()
+	answer, err := d.asker.Passphrase(t.Context(), "passphrase: ")
+	<-asked
+	if err != nil || string(answer) != "secret" || !d.echoes() || strings.Contains(d.shown(), "secret") {
+		t.Errorf("%q, %v, echo %v, shown %q", answer, err, d.echoes(), d.shown())
 	}
 }

@@ -6,8 +6,11 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"net"
 	"os/exec"
 	"path/filepath"
+	"strconv"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -27,11 +30,37 @@ type link struct {
 	login *login.Conn
 }
 
+// A programConn is a program's input and output, and knows whether anything
+// has come from there.
+type programConn struct {
+	transport.Conn
+	heard atomic.Bool
+}
+
+func (c *programConn) Read(p []byte) (int, error) {
+	n, err := c.Conn.Read(p)
+	if n > 0 {
+		c.heard.Store(true)
+	}
+	return n, err
+}
+
+// silent reports whether the connection is a program's of which nothing was
+// heard: a daemon says hello before it starts anything.
+func (l *link) silent() bool {
+	child, ok := l.conn.(*programConn)
+	return ok && !child.heard.Load()
+}
+
 // whyEnded says that the program behind the connection has ended, if it has,
 // which its connection tells a moment earlier. A program whose input and
 // output are closed is about to.
 func (l *link) whyEnded() string {
-	child, ok := l.conn.(*transport.CommandConn)
+	conn, _ := l.conn.(*programConn)
+	if conn == nil {
+		return ""
+	}
+	child, ok := conn.Conn.(*transport.CommandConn)
 	if !ok {
 		return ""
 	}
@@ -46,6 +75,20 @@ func (l *link) whyEnded() string {
 	return l.program + " ended"
 }
 
+// place is where rex connects to.
+func (r *runner) place() string {
+	if r.inv.logsIn() {
+		user, _ := r.remoteUser()
+		return user + "@" + net.JoinHostPort(r.inv.tokenHost(), strconv.Itoa(r.inv.portNumber()))
+	}
+	return r.inv.target.text
+}
+
+// logsIn reports whether the connection is one over the network, to log in on.
+func (v *invocation) logsIn() bool {
+	return v.target.kind == targetNetwork && (!v.proxyCommand.set || v.proxyCommand.value == "none")
+}
+
 // connect makes the connection that the command line asks for.
 func (r *runner) connect(ctx context.Context) *failure {
 	switch {
@@ -53,7 +96,7 @@ func (r *runner) connect(ctx context.Context) *failure {
 		return r.connectLocal(ctx)
 	case r.inv.target.kind == targetUnix:
 		return r.connectUnix(ctx)
-	case r.inv.proxyCommand.set && r.inv.proxyCommand.value != "none":
+	case !r.inv.logsIn():
 		return r.connectProxy(ctx)
 	}
 	return r.connectNetwork(ctx)
@@ -106,9 +149,9 @@ func (r *runner) dialCommand(ctx context.Context, cmd *exec.Cmd, showStderr bool
 	}
 	conn, err := transport.DialCommand(ctx, cmd)
 	if err != nil {
-		return fail(howLogin, "cannot start %s: %s", r.link.program, plain(err)).withHint("rex -v %s", r.again())
+		return fail(howLogin, "cannot start %s: %s", r.link.program, plain(err)).withHint("%s", r.again("-v"))
 	}
-	r.link.conn = conn
+	r.link.conn = &programConn{Conn: conn}
 	return nil
 }
 
@@ -151,7 +194,7 @@ func (r *runner) explainUnix(path string, err error) *failure {
 	case errors.Is(err, fs.ErrPermission):
 		return f.withHint("ls -ld %s %s", quoted, shellQuote(filepath.Dir(path)))
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
-		return f.withHint("is the daemon stopped? rex -o ConnectTimeout=60 %s", r.again())
+		return f.withHint("is the daemon stopped? %s", r.again("-o", "ConnectTimeout=60"))
 	case errors.Is(err, errors.ErrUnsupported):
 		return f.withHint("rex -o ProxyCommand='ssh HOST rexd --stdio' HOST command")
 	}

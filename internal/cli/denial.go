@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"net"
+	"strconv"
 	"strings"
 	"syscall"
 
@@ -20,13 +21,22 @@ import (
 func (r *runner) explainLogin(err error) *failure {
 	f := fail(howLogin, "%s: %s", r.inv.target.text, plain(err))
 	for _, explain := range []func(*failure, error) bool{
-		r.explainHost, r.explainKeys, r.explainPeer, r.explainNetwork,
+		r.explainHost, r.explainKeys, r.explainPeer, r.explainNetwork, r.explainFile,
 	} {
 		if explain(f, err) {
 			return f
 		}
 	}
-	return f.withHint("rex -v %s", r.again())
+	return f.withHint("%s", r.again("-v"))
+}
+
+// explainFile explains that a file that is needed cannot be read.
+func (r *runner) explainFile(f *failure, err error) bool {
+	file, ok := errors.AsType[*fs.PathError](err)
+	if ok {
+		f.withHint("ls -ld %s", shellQuote(file.Path))
+	}
+	return ok
 }
 
 // explainHost explains a server that is not the one that was meant.
@@ -36,11 +46,16 @@ func (r *runner) explainHost(f *failure, err error) bool {
 		return false
 	}
 	f.msg = plain(err)
+	const compare = "compare the key with, at the host: ssh-keygen -l -f /etc/ssh/ssh_host_%s_key.pub; then"
 	switch {
 	case host.Unknown():
-		f.withHint("compare the key with ssh-keygen -l at the host, then: rex -o StrictHostKeyChecking=accept-new %s", r.again())
+		f.withHint(compare+": %s", keyName(host.Key), r.again("-o", "StrictHostKeyChecking=accept-new"))
 	case host.Differs():
-		f.withHint("compare the key with ssh-keygen -l at the host, then, on a terminal: rex -o StrictHostKeyChecking=ask %s", r.again())
+		ask := []string{"-o", "StrictHostKeyChecking=ask"}
+		if r.inv.batchMode.value {
+			ask = append(ask, "-o", "BatchMode=no")
+		}
+		f.withHint(compare+", on a terminal: %s", keyName(host.Key), r.again(ask...))
 	case host.Revoked():
 		f.withHint("who revoked it has a reason; look at line %d: less %s", host.Result.Line, shellQuote(host.Result.File))
 	default:
@@ -49,29 +64,40 @@ func (r *runner) explainHost(f *failure, err error) bool {
 	return true
 }
 
+// keyName is the type of a host key as the names of sshd's files have it.
+func keyName(key *auth.Key) string {
+	switch t := key.Type(); {
+	case strings.HasPrefix(t, "ecdsa-"):
+		return "ecdsa"
+	default:
+		return strings.TrimPrefix(t, "ssh-")
+	}
+}
+
 // explainKeys explains that no key let the user in, or that there is none.
 func (r *runner) explainKeys(f *failure, err error) bool {
 	var skipped []error
 	if denied, ok := errors.AsType[*login.DeniedError](err); ok {
 		skipped = denied.Skipped
-		f.withHint("ssh-copy-id %s, or name the key: rex -i FILE %s", r.account(), r.again())
+		f.msg = r.account() + ": " + plain(err)
+		f.withHint("%s, or name the key: %s", r.copyID(), r.again("-i", "FILE"))
 		if len(denied.Keys) >= proto.MaxKeys {
-			f.withHint("these are too many; name the key: rex -o IdentitiesOnly=yes -i FILE %s", r.again())
+			f.withHint("these are too many; name the key: %s", r.again("-o", "IdentitiesOnly=yes", "-i", "FILE"))
 			return true
 		}
 	} else if none, ok := errors.AsType[*login.NoKeysError](err); ok {
 		skipped = none.Skipped
 		f.msg = plain(err)
-		f.withHint("ssh-keygen -t ed25519 && ssh-copy-id %s", r.account())
+		f.withHint("ssh-keygen -t ed25519 && ssh-copy-id %s", shellQuote(r.account()))
 	} else if _, ok := errors.AsType[*transport.SignError](err); ok {
 		f.msg = plain(err)
-		f.withHint("ssh-add -l, or another key: rex -i FILE %s", r.again())
+		f.withHint("ssh-add -l, or another key: %s", r.again("-i", "FILE"))
 		skipped = []error{err}
 	} else {
 		return false
 	}
 	for _, why := range skipped {
-		if hint := keyHint(why); hint != "" {
+		if hint := r.keyHint(why); hint != "" {
 			f.hint = hint
 			break
 		}
@@ -80,21 +106,45 @@ func (r *runner) explainKeys(f *failure, err error) bool {
 }
 
 // keyHint is what makes a key usable, empty if nothing is known.
-func keyHint(err error) string {
-	file, ok := errors.AsType[*auth.KeyFileError](err)
-	switch {
-	case errors.Is(err, auth.ErrAgentRefused):
+func (r *runner) keyHint(err error) string {
+	if errors.Is(err, auth.ErrAgentRefused) {
 		return "the agent did not sign; it may ask for consent, or the key be for certain hosts only: ssh-add -l"
-	case !ok:
-		return ""
-	case errors.Is(err, auth.ErrExposed):
-		return "chmod 600 " + shellQuote(file.Path)
-	case errors.Is(err, auth.ErrPassphrase):
-		return "ssh-add " + shellQuote(file.Path)
-	case errors.Is(err, fs.ErrPermission):
-		return "ls -l " + shellQuote(file.Path)
 	}
-	return ""
+	if agent, ok := errors.AsType[*auth.AgentError](err); ok {
+		if agent.Socket == r.env.Getenv("SSH_AUTH_SOCK") {
+			return "ssh-add -l"
+		}
+		return "SSH_AUTH_SOCK=" + shellQuote(agent.Socket) + " ssh-add -l"
+	}
+	file, ok := errors.AsType[*auth.KeyFileError](err)
+	if !ok {
+		return ""
+	}
+	path := shellQuote(file.Path)
+	switch {
+	case errors.Is(err, login.ErrPublicHalf):
+		return "name the private key, or load it: ssh-add " + shellQuote(strings.TrimSuffix(file.Path, ".pub"))
+	case errors.Is(err, auth.ErrExposed):
+		return "chmod 600 " + path
+	case errors.Is(err, auth.ErrPassphrase) && r.inv.batchMode.value:
+		return "with BatchMode nobody is asked: ssh-add " + path
+	case errors.Is(err, auth.ErrPassphrase):
+		return "ssh-add " + path
+	case errors.Is(err, fs.ErrNotExist), errors.Is(err, fs.ErrPermission):
+		return "ls -ld " + path
+	}
+	return "ssh-keygen -y -f " + path
+}
+
+// copyID has the host's sshd take the key.
+func (r *runner) copyID() string {
+	words := []string{"ssh-copy-id"}
+	if files := r.inv.identityFiles; len(files) == 1 && files[0] != "none" {
+		if file, err := r.expandFile(files[0]); err == nil {
+			words = append(words, "-i", shellQuote(file))
+		}
+	}
+	return strings.Join(append(words, shellQuote(r.account())), " ")
 }
 
 // explainPeer explains what the other end said that is no verdict on a key.
@@ -102,21 +152,21 @@ func (r *runner) explainPeer(f *failure, err error) bool {
 	if foreign, ok := errors.AsType[*transport.ForeignPeerError](err); ok {
 		if foreign.Protocol == "ssh" {
 			f.msg = "that port speaks ssh; rexd listens on 7390"
-			f.withHint("rex -p %d %s", defaultPort, r.againWithoutPort())
+			f.withHint("%s", r.again("-p", strconv.Itoa(defaultPort)))
 			return true
 		}
-		f.withHint("rexd listens elsewhere there: rex -p PORT %s", r.againWithoutPort())
+		f.withHint("rexd listens elsewhere there: %s", r.again("-p", "PORT"))
 		return true
 	}
 	if refused, ok := errors.AsType[*transport.RefusedError](err); ok {
 		f.msg = fmt.Sprintf("%s: %v", r.inv.target.text, refused)
 		switch refused.Code {
 		case proto.AuthBusy:
-			f.withHint("try again in a moment: rex %s", r.again())
+			f.withHint("try again in a moment: %s", r.again())
 		case proto.AuthBadVersion:
 			f.withHint("rex and rexd are too different: rex version, and rexd --version at the host")
 		default:
-			f.withHint("rexd's log at the host says more: rex -v %s", r.again())
+			f.withHint("rexd's log at the host says more: %s", r.again("-v"))
 		}
 		return true
 	}
@@ -131,6 +181,15 @@ func (r *runner) explainPeer(f *failure, err error) bool {
 func (r *runner) explainNetwork(f *failure, err error) bool {
 	name := shellQuote(r.inv.tokenHost())
 	timeout, _ := errors.AsType[net.Error](err)
+	if addr, ok := errors.AsType[*net.AddrError](err); ok && r.inv.network.value != "" {
+		has, other := "IPv6", "-4"
+		if r.inv.network.value == "tcp4" {
+			has, other = "IPv4", "-6"
+		}
+		f.msg = fmt.Sprintf("%s has no %s address", addr.Addr, has)
+		f.withHint("%s", r.again(other))
+		return true
+	}
 	if dns, ok := errors.AsType[*net.DNSError](err); ok {
 		f.msg = fmt.Sprintf("cannot find the address of %s: %s", r.inv.tokenHost(), dns.Err)
 		f.withHint("getent hosts %s", name)
@@ -139,12 +198,16 @@ func (r *runner) explainNetwork(f *failure, err error) bool {
 	switch {
 	case errors.Is(err, errConnectTimeout):
 		*f = *r.explainTimeout()
+	case r.reached.Load() && errors.Is(err, context.DeadlineExceeded):
+		f.msg = fmt.Sprintf("what listens on port %d of %s accepts connections and says nothing", r.inv.portNumber(), r.inv.tokenHost())
+		f.withHint("look at the host for who listens there: ss -ltnp 'sport = :%d'", r.inv.portNumber())
 	case errors.Is(err, syscall.ECONNREFUSED):
 		f.msg = fmt.Sprintf("nobody listens on port %d of %s", r.inv.portNumber(), r.inv.tokenHost())
 		f.withHint("is rexd running there? rexd --listen :%d", r.inv.portNumber())
 	case errors.Is(err, syscall.EHOSTUNREACH), errors.Is(err, syscall.ENETUNREACH):
 		f.withHint("ping %s", name)
-	case errors.Is(err, syscall.EADDRNOTAVAIL):
+	case errors.Is(err, syscall.EADDRNOTAVAIL) && r.inv.bindAddress.set:
+		f.msg = fmt.Sprintf("cannot connect from %s, which is no address of this machine", r.inv.bindAddress.value)
 		f.withHint("-b takes an address of this machine: ip address")
 	case errors.Is(err, syscall.ETIMEDOUT), timeout != nil && timeout.Timeout(), errors.Is(err, context.DeadlineExceeded):
 		f.withHint("does a firewall let port %d through? nc -vz %s %d", r.inv.portNumber(), name, r.inv.portNumber())
@@ -171,15 +234,9 @@ func (r *runner) explainLate(err error) *failure {
 
 // account is user@host as ssh-copy-id takes it: through the host's sshd.
 func (r *runner) account() string {
-	host := r.inv.tokenHost()
-	if r.inv.user.set {
-		host = r.inv.user.value + "@" + host
+	name, err := r.remoteUser()
+	if err != nil {
+		return r.inv.tokenHost()
 	}
-	return shellQuote(host)
-}
-
-// againWithoutPort is again with a host that does not name a port.
-func (r *runner) againWithoutPort() string {
-	_, command, _ := strings.Cut(r.again(), " ")
-	return strings.TrimSpace(r.account() + " " + command)
+	return name + "@" + r.inv.tokenHost()
 }

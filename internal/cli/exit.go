@@ -3,6 +3,7 @@ package cli
 import (
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"strconv"
 	"strings"
@@ -135,21 +136,31 @@ func (r *runner) explain(err error) *failure {
 	case errors.Is(err, errConnectTimeout):
 		return r.explainTimeout()
 	}
-	return fail(howLost, "%s", plain(err)).withHint("rex -v %s", r.again())
+	if r.isStarted() {
+		return fail(howLost, "%s", plain(err)).withHint("%s", r.lookThere())
+	}
+	return fail(howLost, "%s", plain(err)).withHint("%s", r.again("-v"))
 }
 
 func (r *runner) explainTimeout() *failure {
+	longer := fmt.Sprintf("ConnectTimeout=%d", 4*max(1, int(r.inv.connectTimeout.value.Seconds())))
 	return fail(howLost, "no answer from %s within %v", r.inv.target.text, r.inv.connectTimeout.value).
-		withHint("rex -o ConnectTimeout=%d %s", 4*max(1, int(r.inv.connectTimeout.value.Seconds())), r.again())
+		withHint("%s", r.again("-o", longer))
+}
+
+// lookThere is what to do instead of running a command again whose end is
+// unknown.
+func (r *runner) lookThere() string {
+	if r.isStarted() {
+		return "to see whether it still runs: " + r.instead("ps", "-fp", strconv.Itoa(r.cmd.Pid()))
+	}
+	return "to see whether it runs, before it is started again: " + r.instead("ps", "-ef")
 }
 
 // explainNoStart says why there was no connection any more when the command
 // was to be started.
 func (r *runner) explainNoStart(err error) *failure {
-	f := fail(howLogin, "%s: the command was not started", plain(err)).withHint("rex -v %s", r.again())
-	if why := r.whyLost(err); why != "" {
-		f.msg = "connection lost, " + why + ": the command was not started"
-	}
+	f := fail(howLogin, "connection lost%s: the command was not started", r.whyLost(err)).withHint("%s", r.again("-v"))
 	if r.link.hint != "" {
 		f.hint = r.link.hint
 	}
@@ -159,8 +170,11 @@ func (r *runner) explainNoStart(err error) *failure {
 // explainLoss says what is known of a command whose end record did not come.
 func (r *runner) explainLoss(missing *session.ExitMissingError) *failure {
 	f := fail(howLost, "%s", plain(missing))
-	if why := r.whyLost(missing); why != "" {
-		f.msg = "connection lost, " + why + ": " + known(missing)
+	if errors.Is(missing, session.ErrConnLost) {
+		f.msg = "connection lost" + r.whyLost(missing.Cause) + ": " + known(missing)
+		if !missing.Started && r.link.silent() {
+			f.msg = "connection lost" + r.whyLost(missing.Cause) + ": no daemon has answered"
+		}
 	}
 	switch {
 	case r.link.hint != "" && !missing.Started:
@@ -168,17 +182,28 @@ func (r *runner) explainLoss(missing *session.ExitMissingError) *failure {
 	case r.inv.orphan == session.OrphanKeep && missing.Started:
 		f.hint = r.fate()
 	default:
-		f.withHint("rex -v %s", r.again())
+		f.hint = r.lookThere()
 	}
 	return f
 }
 
-// whyLost says that the program behind a connection that was lost has ended.
+// whyLost says why a connection was lost: that the program behind it has ended,
+// or what is known beyond that it is no more.
 func (r *runner) whyLost(err error) string {
-	if !errors.Is(err, session.ErrConnLost) {
-		return ""
+	if why := r.link.whyEnded(); why != "" {
+		return ", " + why
 	}
-	return r.link.whyEnded()
+	r.ui.debugf("%s", plain(err))
+	why := strings.NewReplacer("connection lost", "", "link lost: ", "", "session lost: ", "", "read: ", "").Replace(plain(err))
+	why = strings.TrimPrefix(why, ": ")
+	gone := errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)
+	switch {
+	case why == "":
+		return ""
+	case gone, why == io.EOF.Error(), why == io.ErrUnexpectedEOF.Error():
+		return ", the other end is gone"
+	}
+	return ", " + why
 }
 
 // known is what is known of the command.
@@ -206,47 +231,38 @@ func (r *runner) explainRefusal(refused *session.Error) *failure {
 	}
 	f.status = refused.Code.ExitStatus()
 	f.hint = r.refusalHint(refused.Code)
+	if refused.Code == proto.CodePermissionDenied && r.pty {
+		f.hint = r.again("-T")
+	}
 	return f
 }
 
 // refusalHint is what to type after a refusal.
 func (r *runner) refusalHint(code proto.Code) string {
-	host, name := shellQuote(r.inv.target.text), ""
+	name := ""
 	if len(r.inv.words) > 0 {
-		name = shellQuote(r.inv.words[0])
+		name = r.inv.words[0]
 	}
 	switch code {
 	case proto.CodeNotFound:
-		return fmt.Sprintf("rex exec starts programs without a shell; to look for it: rex %s command -v %s", host, name)
+		return "rex exec starts programs without a shell; to look for it: " + r.instead("command", "-v", name)
 	case proto.CodeNotExecutable, proto.CodeIsDirectory:
-		return fmt.Sprintf("rex %s ls -ld %s", host, name)
+		return r.instead("ls", "-ld", name)
 	case proto.CodeTooBig:
-		return fmt.Sprintf("send data on stdin, not as arguments: rex %s command <file", host)
+		return "send data on stdin, not as arguments: " + r.instead("command") + " <file"
 	case proto.CodeNoDirectory:
-		return fmt.Sprintf("--dir is relative to the home directory: rex %s ls -ld %s", host, shellQuote(r.inv.dir))
+		return "--dir is relative to the home directory: " + r.inv.without("--dir", "--status-file").retype(false, []string{"ls", "-ld", r.inv.dir})
 	case proto.CodeBusy:
-		return "too many commands run on this session; try again later: rex " + r.again()
+		return "too many commands run on this session; try again later: " + r.again()
 	case proto.CodeShuttingDown, proto.CodeStartTimeout:
-		return "try again: rex " + r.again()
+		return "try again: " + r.again()
 	case proto.CodeNoShell, proto.CodeUnknownUser:
 		return fmt.Sprintf("look at the account: getent passwd %s", shellQuote(r.inv.user.value))
 	case proto.CodeNoHandler:
 		return "this daemon runs no commands; see rexd --check at the host"
 	default:
-		return "the daemon's log says more: rex -v " + r.again()
+		return "the daemon's log says more: " + r.again("-v")
 	}
-}
-
-// again is the host and the command, to be typed once more.
-func (r *runner) again() string {
-	words := append([]string{r.inv.target.text}, r.inv.words...)
-	if len(words) > 4 {
-		words = append(words[:4:4], "...")
-	}
-	for i, word := range words {
-		words[i] = shellQuote(word)
-	}
-	return strings.Join(words, " ")
 }
 
 // plain is an error's text without the names of packages in front.
@@ -264,15 +280,4 @@ func signalStatus(sig os.Signal) int {
 		return statusSignal + int(number)
 	}
 	return statusOwn
-}
-
-// shellQuote makes a word that a shell reads as it is.
-func shellQuote(word string) string {
-	safe := func(r rune) bool {
-		return r == '_' || '0' <= r && r <= '9' || 'a' <= r|0x20 && r|0x20 <= 'z' || strings.ContainsRune("@%+=:,./-~[]", r)
-	}
-	if word != "" && !strings.ContainsFunc(word, func(r rune) bool { return !safe(r) }) {
-		return word
-	}
-	return "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
 }

@@ -45,9 +45,9 @@ func TestRefusals(t *testing.T) {
 		}
 	}
 	for code, want := range map[proto.Code]string{
-		proto.CodeNotFound:    "rex bob@host command -v 'prog ram'",
+		proto.CodeNotFound:    "rex '--dir=/no where' bob@host command -v 'prog ram'",
 		proto.CodeNoDirectory: "rex bob@host ls -ld '/no where'",
-		proto.CodeBusy:        "rex bob@host 'prog ram' x",
+		proto.CodeBusy:        "rex '--dir=/no where' bob@host 'prog ram' x",
 	} {
 		if f := r.explain(&session.Error{Code: code}); !strings.Contains(f.hint, want) {
 			t.Errorf("%s: hint %q, want %q", code, f.hint, want)
@@ -66,12 +66,12 @@ func TestExplain(t *testing.T) {
 		msg  string
 		hint string
 	}{
-		{"not started", &session.ExitMissingError{Cause: lost}, "unknown whether the command was started", "rex -v host x"},
-		{"running", &session.ExitMissingError{Started: true, Cause: lost}, "the command was running", "rex -v host x"},
+		{"not started", &session.ExitMissingError{Cause: lost}, "connection lost, cut: it is unknown whether the command was started", "before it is started again: rex -o ConnectTimeout=2 host ps -ef"},
+		{"running", &session.ExitMissingError{Started: true, Cause: lost}, "connection lost, cut: the command was running", "rex -o ConnectTimeout=2 host ps -ef"},
 		{"truncated", fmt.Errorf("%w: 3 bytes", session.ErrTruncated), "bytes are missing: 3 bytes", "again"},
-		{"lost before", lost, "connection lost: cut: the command was not started", "rex -v host x"},
-		{"in time", errConnectTimeout, "no answer from host within 2s", "ConnectTimeout=8"},
-		{"other", errors.New("session: reading Stdin: is a directory"), "reading Stdin: is a directory", "rex -v host x"},
+		{"lost before", lost, "connection lost, cut: the command was not started", "rex -v -o ConnectTimeout=2 host x"},
+		{"in time", errConnectTimeout, "no answer from host within 2s", "rex -o ConnectTimeout=8 host x"},
+		{"other", errors.New("session: reading Stdin: is a directory"), "reading Stdin: is a directory", "rex -v -o ConnectTimeout=2 host x"},
 	} {
 		r := testRunner(t, "-oConnectTimeout=2", "host", "x")
 		out := r.judge(c.err)

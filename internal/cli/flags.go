@@ -93,14 +93,18 @@ func (v *invocation) flagValue(letter byte, value string) error {
 	case 'w':
 		return usage("option -w asks for a tunnel device, which rex does not have")
 	default:
-		v.laterValue(letter, value)
+		return v.laterValue(letter, value)
 	}
 	return nil
 }
 
 // laterValue takes letters with a value that do nothing in this version.
-func (v *invocation) laterValue(letter byte, value string) {
+func (v *invocation) laterValue(letter byte, value string) error {
 	switch letter {
+	case 'I':
+		return v.loginKeyword("pkcs11provider", value)
+	case 'B':
+		return v.loginKeyword("bindinterface", value)
 	case 'L', 'R', 'D':
 		v.forward("-" + string(letter))
 	case 'W':
@@ -120,6 +124,7 @@ func (v *invocation) laterValue(letter byte, value string) {
 			v.warnings = append(v.warnings, "configuration files are not read in this version, -F has no effect")
 		}
 	}
+	return nil
 }
 
 func (v *invocation) forward(what string) {

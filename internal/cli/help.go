@@ -37,10 +37,7 @@ options of ssh:
   -4, -6, -b ADDR    over IPv4 or IPv6 only; from this address
   -e KEY             the escape key, ~ by default, or none; KEY? lists the escapes
   -E FILE            what rex says goes to FILE
-  -o KEY=VALUE       AddressFamily BatchMode BindAddress CertificateFile ConnectTimeout EscapeChar
-                     GlobalKnownHostsFile HashKnownHosts HostKeyAlias HostName IdentitiesOnly IdentityAgent
-                     IdentityFile LogLevel NumberOfPasswordPrompts Port ProxyCommand RemoteCommand RequestTTY
-                     RevokedHostKeys SendEnv SetEnv StdinNull StrictHostKeyChecking User UserKnownHostsFile;
+  -o KEY=VALUE       ` + activeKeywords + `;
                      others of ssh's are accepted
   -V                 print the version
 

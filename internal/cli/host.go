@@ -37,6 +37,9 @@ func parseTarget(s string) (target, error) {
 	if isURL {
 		return t.parseURL(rest)
 	}
+	if scheme, _, ok := strings.Cut(s, "://"); ok && !strings.HasPrefix(s, "unix:") {
+		return t, usage("%q is a URL of kind %q, and rex takes ssh:// only", s, scheme).withHint("rex ssh://user@host:%d command", defaultPort)
+	}
 	if user, name, ok := cutUser(s); ok {
 		if user == "" {
 			return t, usage("no user before the @ in %q", s).withHint("rex user@host command")

@@ -85,3 +85,10 @@ func FuzzTarget(f *testing.F) {
 		}
 	})
 }
+
+func TestForeignURL(t *testing.T) {
+	_, err := parseTarget("http://127.0.0.1")
+	if f := asFailure(err); f.msg != `"http://127.0.0.1" is a URL of kind "http", and rex takes ssh:// only` || f.hint != "rex ssh://user@host:7390 command" {
+		t.Errorf("%+v", f)
+	}
+}

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"errors"
 	"maps"
 	"slices"
 	"strings"
@@ -9,30 +10,83 @@ import (
 // keyword takes the argument of -o: "Key=Value", "Key Value", "Key = Value",
 // with blanks in front, any case in the key and quotes around the value.
 func (v *invocation) keyword(line string) error {
-	key, value := splitKeyword(line)
+	typed, value := splitKeyword(line)
+	key := strings.ToLower(typed)
 	switch act := keywordAction(key); {
 	case act == nil && !passiveKeyword(key):
-		return usage("bad configuration option: %s", key)
+		f := usage("bad configuration option: %s", typed)
+		if known := similarKeyword(key); known != "" {
+			f.withHint("is it %s? rex -o %s=VALUE HOST command", known, known)
+		}
+		return f
 	case value == "":
-		return usage("no argument after -o %s", key).withHint("rex -o %s=VALUE HOST command", key)
+		return usage("no argument after -o %s", typed).withHint("rex -o %s=VALUE HOST command", typed)
 	case act != nil:
-		return act(v, key, value)
+		return spelled(act(v, key, value), key, typed)
 	}
 	return nil
 }
 
-// splitKeyword separates the key, in lower case, from the rest of the line.
+// spelled puts the key in a message as it was typed.
+func spelled(err error, key, typed string) error {
+	if f, ok := errors.AsType[*failure](err); ok {
+		f.msg = strings.Replace(f.msg, "-o "+key, "-o "+typed, 1)
+	}
+	return err
+}
+
+// activeKeywords are those that act, as the help shows them.
+const activeKeywords = `AddressFamily BatchMode BindAddress CertificateFile ConnectTimeout EscapeChar
+                     GlobalKnownHostsFile HashKnownHosts HostKeyAlias HostName IdentitiesOnly IdentityAgent
+                     IdentityFile LogLevel NumberOfPasswordPrompts Port ProxyCommand RemoteCommand RequestTTY
+                     RevokedHostKeys SendEnv SetEnv StdinNull StrictHostKeyChecking User UserKnownHostsFile`
+
+// similarKeyword is the one that acts and is nearest to a key of at least four
+// letters, within two mistakes; empty if there is none.
+func similarKeyword(key string) (best string) {
+	least := 3
+	for known := range strings.FieldsSeq(activeKeywords) {
+		if d := mistakes(key, strings.ToLower(known)); d < least && len(key) >= 4 {
+			best, least = known, d
+		}
+	}
+	return best
+}
+
+// mistakes is how many letters of a have to be changed, added or taken away to
+// make it b.
+func mistakes(a, b string) int {
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		diagonal := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			change := diagonal
+			if a[i] != b[j] {
+				change++
+			}
+			diagonal = row[j+1]
+			row[j+1] = min(change, row[j]+1, diagonal+1)
+		}
+	}
+	return row[len(b)]
+}
+
+// splitKeyword separates the key from the rest of the line.
 func splitKeyword(line string) (key, value string) {
 	line = strings.Trim(line, " \t\r\n")
 	end := strings.IndexAny(line, " \t=")
 	if end < 0 {
-		return strings.ToLower(line), ""
+		return line, ""
 	}
 	key, value = line[:end], strings.TrimLeft(line[end:], " \t")
 	if after, ok := strings.CutPrefix(value, "="); ok {
 		value = strings.TrimLeft(after, " \t")
 	}
-	return strings.ToLower(key), value
+	return key, value
 }
 
 // keywordAction returns what a key does, nil if it does nothing.
@@ -52,6 +106,8 @@ func keywordAction(key string) func(v *invocation, key, value string) error {
 		return (*invocation).filesKeyword
 	case "identityagent", "revokedhostkeys", "hostkeyalias", "numberofpasswordprompts", "bindaddress":
 		return (*invocation).trustKeyword
+	case "pubkeyauthentication", "preferredauthentications", "pkcs11provider", "bindinterface":
+		return (*invocation).loginKeyword
 	case "stricthostkeychecking", "addressfamily":
 		return (*invocation).trustChoice
 	case "identitiesonly", "hashknownhosts",
@@ -237,7 +293,7 @@ func passiveKeyword(key string) bool {
 // passiveKeywords are the keywords of ssh_config(5), obsolete ones included,
 // without those of keywordAction.
 const passiveKeywords = `
-	addkeystoagent afstokenpassing bindinterface canonicaldomains canonicalizefallbacklocal
+	addkeystoagent afstokenpassing canonicaldomains canonicalizefallbacklocal
 	canonicalizehostname canonicalizemaxdots canonicalizepermittedcnames casignaturealgorithms
 	challengeresponseauthentication channeltimeout checkhostip cipher ciphers compression compressionlevel
 	connectionattempts controlmaster controlpath controlpersist dsaauthentication enableescapecommandline
@@ -248,8 +304,8 @@ const passiveKeywords = `
 	hostkeyalgorithms identityfile2 ignoreunknown include ipqos
 	kbdinteractiveauthentication kbdinteractivedevices keepalive kerberosauthentication kerberostgtpassing kexalgorithms
 	knownhostscommand logverbose macs match nohostauthenticationforlocalhost
-	obscurekeystroketiming passwordauthentication permitremoteopen pkcs11provider preferredauthentications protocol
-	protocolkeepalives proxyusefdpass pubkeyacceptedalgorithms pubkeyacceptedkeytypes pubkeyauthentication
+	obscurekeystroketiming passwordauthentication permitremoteopen protocol
+	protocolkeepalives proxyusefdpass pubkeyacceptedalgorithms pubkeyacceptedkeytypes
 	refuseconnection rekeylimit requiredrsasize rhostsauthentication rhostsrsaauthentication
 	rsaauthentication securitykeyprovider serveralivecountmax serveraliveinterval setuptimeout skeyauthentication
 	smartcarddevice streamlocalbindmask streamlocalbindunlink syslogfacility tag tcpkeepalive

@@ -21,12 +21,12 @@ func TestKeywordSpellings(t *testing.T) {
 
 func TestKeywordErrors(t *testing.T) {
 	for _, c := range []struct{ arg, want string }{
-		{"Nosuch=1", "bad configuration option: nosuch"},
+		{"Nosuch=1", "bad configuration option: Nosuch"},
 		{"", "bad configuration option"},
 		{"=x", "bad configuration option"},
-		{"User", "no argument after -o user"},
+		{"User", "no argument after -o User"},
 		{"User=", "no argument"},
-		{"ControlPersist", "no argument after -o controlpersist"},
+		{"ControlPersist", "no argument after -o ControlPersist"},
 		{`User="bob`, "a quote is not closed"},
 		{`User="a" b`, "takes one value"},
 		{"Port=0", "bad port"},
@@ -234,4 +234,27 @@ func FuzzKeyword(f *testing.F) {
 			}
 		}
 	})
+}
+
+// A key is said as it was typed, and what may have been meant.
+func TestKeywordMistakes(t *testing.T) {
+	for arg, want := range map[string]string{
+		"StrictHostKeyCheckin=no": "bad configuration option: StrictHostKeyCheckin; is it StrictHostKeyChecking? rex -o StrictHostKeyChecking=VALUE HOST command",
+		"IdentityFiles=x":         "bad configuration option: IdentityFiles; is it IdentityFile? rex -o IdentityFile=VALUE HOST command",
+		"Nonsense=x":              "bad configuration option: Nonsense; rex help",
+		"Usr=x":                   "bad configuration option: Usr; rex help",
+		"BatchMode=perhaps":       `-o BatchMode: unknown value "perhaps"; one of: false no true yes`,
+		"IDENTITYagent=a b":       "-o IDENTITYagent takes one value; rex help",
+		"connectTimeout=5x":       `-o connectTimeout: bad time "5x"; rex -o ConnectTimeout=10 HOST command`,
+	} {
+		f := asFailure((&invocation{}).keyword(arg))
+		if got := f.msg + "; " + f.hint; got != want {
+			t.Errorf("%s:\n got %s\nwant %s", arg, got, want)
+		}
+	}
+	for key := range strings.FieldsSeq(activeKeywords) {
+		if keywordAction(strings.ToLower(key)) == nil {
+			t.Errorf("%s does nothing", key)
+		}
+	}
 }

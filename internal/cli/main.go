@@ -86,9 +86,11 @@ func (p *program) check(inv *invocation, exact bool) error {
 	switch f := inv.cannot(); {
 	case f != nil:
 		return f
+	case inv.noLogin.set && inv.logsIn():
+		return inv.noLogin.value
 	case inv.json:
 		return usage("--json is for rex version; a command's output is its own").
-			withHint("rex --status-file FILE %s", shellQuote(inv.target.text))
+			withHint("%s", inv.retype(exact, inv.words, "--status-file", "FILE"))
 	case exact && (len(inv.words) == 0 || inv.words[0] == ""):
 		return usage("rex exec needs a program to run").withHint("rex exec HOST program arguments, or rex HOST for a shell")
 	case exact && inv.remoteCommand.set:

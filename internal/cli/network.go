@@ -42,7 +42,7 @@ func (r *runner) loginConfig() (*login.Config, error) {
 		StrictHostKeyChecking: v.strict.value, HashKnownHosts: v.hashHosts.value, PassphraseTries: v.passwordPrompts.value,
 		EarlyData: true, StdinSafe: r.stdinSafe(),
 		Network: v.network.value,
-		Trace:   func(step string, took time.Duration) { r.ui.debugf("%s took %.1f ms", step, milliseconds(took)) },
+		Trace:   r.trace,
 		Warn:    func(text string) { r.ui.warnf("%s", text) }, Log: r.ui.logger(),
 	}
 	var errs [9]error
@@ -61,6 +61,20 @@ func (r *runner) loginConfig() (*login.Config, error) {
 	}
 	cfg.CacheDir = filepath.Join(cfg.Home, ".cache", "rex")
 	return cfg, errors.Join(errs[:]...)
+}
+
+// trace tells about a step of the login.
+func (r *runner) trace(step string, took time.Duration) {
+	if step == "connect" {
+		r.reached.Store(true)
+	}
+	if text := map[string]string{
+		"connect": "connected in", "tls": "encrypted in", "host": "host key checked in", "sign": "signed in",
+		"login": "login sent in", "verdict": "login accepted after",
+	}[step]; text != "" {
+		step = text
+	}
+	r.ui.debugf("%s %.1f ms", step, milliseconds(took))
 }
 
 // expandAgent is the agent's socket: a path, or $NAME for what a variable says.

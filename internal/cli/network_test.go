@@ -12,7 +12,9 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"os/user"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 	"sync"
@@ -156,6 +158,7 @@ func (n *network) fails(what, msg, hint string, args ...string) {
 		return
 	}
 	last, first := lines[len(lines)-1], lines[len(lines)-2]
+	last = strings.Replace(last, " -o BatchMode=yes -o GlobalKnownHostsFile=none", "", 1) // rexWith's own
 	if !strings.HasPrefix(first, "rex: error: ") || !strings.Contains(first, msg) || !strings.HasPrefix(last, "rex: hint: ") || !strings.Contains(last, hint) {
 		n.t.Errorf("%s: want %q and %q, got\n%s", what, msg, hint, stderr)
 	}
@@ -176,15 +179,19 @@ func TestNetwork(t *testing.T) {
 		t.Errorf("%d %q %q", status, stdout, stderr)
 	}
 	last := 0
-	for _, step := range []string{"connect took", "tls took", "host took", "sign took", "login took", "verdict took", " started", "first byte", "exited, code 0"} {
+	for _, step := range []string{"connected in", "encrypted in", "host key checked in", "signed in", "login sent in", "login accepted after", " started", "first byte", "exited, code 0"} {
 		at := strings.Index(stderr, step)
 		if at < last {
 			t.Errorf("%q is missing or too early in\n%s", step, stderr)
 		}
 		last = max(at, last)
 	}
-	if _, _, stderr = n.rex("-vv", "127.0.0.1", "true"); !strings.Contains(stderr, "fingerprint=SHA256:") {
-		t.Errorf("no keys in\n%s", stderr)
+	if strings.Contains(stderr, " took ") || !strings.Contains(stderr, fmt.Sprintf("connecting to bob@127.0.0.1:%d\n", n.port)) {
+		t.Errorf("words of packages, or no port:\n%s", stderr)
+	}
+	_, _, stderr = n.rex("-vv", "127.0.0.1", "true")
+	if !regexp.MustCompile(`(?m)^rex: debug: +[0-9.]+ ms  key from=.* fingerprint=SHA256:`).MatchString(stderr) || strings.Contains(stderr, "level=") {
+		t.Errorf("no keys, or the form of a log, in\n%s", stderr)
 	}
 }
 
@@ -216,8 +223,9 @@ func TestNetworkOptions(t *testing.T) {
 		{"-oIdentityFile=~no-such-user/x", "no-such-user"},
 		{"-oUserKnownHostsFile=%", "single %"},
 		{"-b1", "1"},
-		{"-oAddressFamily=inet6", "127.0.0.1"},
-		{"-b192.0.2.1", "cannot assign"},
+		{"-oAddressFamily=inet6", "error: 127.0.0.1 has no IPv6 address\nrex: hint: rex -4 "},
+		{"-6", "error: 127.0.0.1 has no IPv6 address\nrex: hint: rex -4 -o Batch"},
+		{"-b192.0.2.1", "error: cannot connect from 192.0.2.1, which is no address of this machine\n"},
 		{"-oRevokedHostKeys=/no/such", "revoked keys"},
 	} {
 		status, _, stderr := n.rex(append(append([]string{c.option}, ok...), "127.0.0.1", "true")...)
@@ -232,21 +240,23 @@ func TestNetworkHosts(t *testing.T) {
 	n.allow(n.identity("id_ed25519"))
 	other := n.newKey(filepath.Join(t.TempDir(), "other")).Key()
 	name, file := fmt.Sprintf("[127.0.0.1]:%d", n.port), n.path("known_hosts")
+	same := fmt.Sprintf(" -p %d 127.0.0.1 id", n.port)
 
 	n.know(other)
 	for _, strict := range []string{"yes", "ask", "accept-new", "no"} {
-		n.fails("changed", "the key of the host "+name+" has changed", "ssh-keygen -R "+name+" -f "+file, "-oStrictHostKeyChecking="+strict, "127.0.0.1", "id")
+		n.fails("changed", "the key of the host "+name+" has changed", "ssh-keygen -R '"+name+"' -f "+file, "-oStrictHostKeyChecking="+strict, "127.0.0.1", "id")
 	}
 	os.Remove(file)
-	n.fails("unknown", name+" is not known", "rex -o StrictHostKeyChecking=accept-new 127.0.0.1 id", "127.0.0.1", "id")
-	n.fails("strict", "strict host key checking is on", "StrictHostKeyChecking=accept-new", "-oStrictHostKeyChecking=yes", "127.0.0.1", "id")
+	n.fails("unknown", name+" is not known", "ssh-keygen -l -f /etc/ssh/ssh_host_ed25519_key.pub; then: rex -o StrictHostKeyChecking=accept-new"+same, "127.0.0.1", "id")
+	n.fails("strict", "strict host key checking is on", ": rex -o StrictHostKeyChecking=accept-new"+same, "-oStrictHostKeyChecking=yes", "127.0.0.1", "id")
 	os.WriteFile(file, []byte("127.0.0.1 "+other.String()+"\n"), 0o600)
-	n.fails("differs", "is not that of its sshd", "StrictHostKeyChecking=ask", "-oStrictHostKeyChecking=accept-new", "127.0.0.1", "id")
+	n.fails("differs", "accept-new does not cover a host whose sshd has another key",
+		"rex -o StrictHostKeyChecking=ask -o BatchMode=no -o GlobalKnownHostsFile=none"+same, "-oStrictHostKeyChecking=accept-new", "127.0.0.1", "id")
 	os.WriteFile(file, []byte("@revoked * "+n.key.Key().String()+"\n"), 0o600)
 	n.fails("revoked", "is revoked by "+file+" line 1", "less "+file, "-oStrictHostKeyChecking=no", "127.0.0.1", "id")
 	os.Remove(file)
 	os.Mkdir(file, 0o700)
-	n.fails("unreadable", "is a directory", "rex -v", "127.0.0.1", "id")
+	n.fails("unreadable", "is a directory", "ls -ld "+file, "127.0.0.1", "id")
 	if n.ran.Load() != 0 {
 		t.Error("something ran")
 	}
@@ -254,16 +264,34 @@ func TestNetworkHosts(t *testing.T) {
 
 func TestNetworkKeys(t *testing.T) {
 	n := newNetwork(t)
+	who, err := user.Current()
+	if err != nil {
+		t.Skip(err)
+	}
+	me := who.Username
 	n.fails("no keys", "no key to log in with", "ssh-keygen -t ed25519 && ssh-copy-id bob@127.0.0.1", "bob@127.0.0.1", "id")
 	n.identity("id_ed25519")
-	n.fails("denied late", "permission denied (public key); 1 key was tried", "ssh-copy-id 127.0.0.1, or name the key: rex -i FILE", "127.0.0.1", "id")
+	n.fails("denied late", "permission denied (public key); 1 key was tried", fmt.Sprintf("ssh-copy-id %s@127.0.0.1, or name the key: rex -i FILE -p %d 127.0.0.1 id", me, n.port), "127.0.0.1", "id")
+	n.fails("denied, who", "error: "+me+"@127.0.0.1: permission denied", "ssh-copy-id -i "+n.path("id_ed25519")+" "+me+"@", "-i", "~/.ssh/id_ed25519", "127.0.0.1", "id")
 	n.identity("id_rsa")
 	n.fails("denied", "2 keys were tried ("+n.path("id_ed25519"), "ssh-copy-id", "127.0.0.1", "id")
 	os.Chmod(n.path("id_rsa"), 0o644)
 	n.fails("exposed and denied", "1 key was tried", "chmod 600 "+n.path("id_rsa"), "127.0.0.1", "id")
 	n.fails("exposed", "its mode is 0644", "chmod 600 "+n.path("id_rsa"), "-i", "~/.ssh/id_rsa", "127.0.0.1", "id")
-	n.fails("missing", "no such file", "ssh-keygen", "-i", "~/.ssh/id_none", "127.0.0.1", "id")
-	n.fails("no agent", "no-agent", "ssh-keygen", "-i", "none", "-oIdentityAgent=~/no-agent", "127.0.0.1", "id")
+	n.fails("missing", "no such file", "ls -ld "+n.path("id_none"), "-i", "~/.ssh/id_none", "127.0.0.1", "id")
+	n.fails("no agent", "no-agent", "SSH_AUTH_SOCK="+n.home+"/no-agent ssh-add -l", "-i", "none", "-oIdentityAgent=~/no-agent", "127.0.0.1", "id")
+	os.WriteFile(n.path("garbage"), []byte("x"), 0o600)
+	n.fails("garbage", "not a private key", "ssh-keygen -y -f "+n.path("garbage"), "-i", "~/.ssh/garbage", "127.0.0.1", "id")
+	os.WriteFile(n.path("half.pub"), []byte(n.key.Key().String()+"\n"), 0o644)
+	n.fails("public", "this is a public key, and the agent does not have its private half", "ssh-add "+n.path("half"), "-i", "~/.ssh/half.pub", "127.0.0.1", "id")
+	n.env["SSH_AUTH_SOCK"] = "/etc/passwd"
+	n.fails("no socket", "agent /etc/passwd: ", "hint: ssh-add -l", "-i", "none", "127.0.0.1", "id")
+	delete(n.env, "SSH_AUTH_SOCK")
+	for _, file := range []string{"id_rsa", "id_none", "garbage", "half.pub"} {
+		if _, _, stderr := n.rex("-i", "~/.ssh/"+file, "127.0.0.1", "id"); strings.Count(stderr, "key file ") != 1 {
+			t.Errorf("%s: not said once:\n%s", file, stderr)
+		}
+	}
 	n.fails("user", "user name", "rex user@host command", "-l", "-x", "127.0.0.1", "id")
 	var many []string
 	for i := range proto.MaxKeys + 1 {
@@ -281,12 +309,12 @@ func TestNetworkKeys(t *testing.T) {
 			t.Fatal(err)
 		}
 		n.allow(key)
-		n.fails("locked", "wrong or no passphrase", "ssh-add "+n.path("locked"), "-i", "~/.ssh/locked", "127.0.0.1", "id")
+		n.fails("locked", n.path("locked")+": it has a passphrase, and there is nobody to ask", "with BatchMode nobody is asked: ssh-add "+n.path("locked"), "-i", "~/.ssh/locked", "127.0.0.1", "id")
 		// A program that asks is not the terminal, and BatchMode is neither.
 		program := filepath.Join(t.TempDir(), "askpass")
 		os.WriteFile(program, []byte("#!/bin/sh\necho secret\n"), 0o700)
 		n.env["SSH_ASKPASS"], n.env["SSH_ASKPASS_REQUIRE"] = program, "force"
-		n.fails("locked, batch", "wrong or no passphrase", "ssh-add", "-i", "~/.ssh/locked", "127.0.0.1", "id")
+		n.fails("locked, batch", "it has a passphrase", "ssh-add", "-i", "~/.ssh/locked", "127.0.0.1", "id")
 	}
 	if n.ran.Load() != 0 {
 		t.Error("something ran")
@@ -366,7 +394,7 @@ func TestNetworkErrors(t *testing.T) {
 		})
 		return l.Addr().String()
 	}
-	n.fails("ssh", "that port speaks ssh; rexd listens on 7390", "rex -p 7390 bob@127.0.0.1 id -u", "bob@"+greets("SSH-2.0-OpenSSH_9.2\r\n"), "id", "-u")
+	n.fails("ssh", "that port speaks ssh; rexd listens on 7390", "hint: rex -p 7390 bob@127.0.0.1 id -u", "bob@"+greets("SSH-2.0-OpenSSH_9.2\r\n"), "id", "-u")
 	n.fails("http", "speaks http", "rex -p PORT", greets("HTTP/1.1 400 Bad\r\n\r\n"), "id")
 	n.fails("noise", "127.0.0.1", "rex -p PORT", greets("\x1b[2J\x1b]0;x\x07 hello hello"), "id")
 	n.fails("silence", "no answer from", "ConnectTimeout=4", "-oConnectTimeout=1", greets(""), "id")

@@ -72,6 +72,8 @@ type options struct {
 	localCmd once[string]
 	localOK  once[bool]     // PermitLocalCommand
 	refused  once[*failure] // the first thing that this version cannot do
+	noLogin  once[*failure] // the first that keeps it from logging in as asked
+	decided  []string       // the keys that noLogin was asked about
 	warnings []string       // what has no effect in this version
 }
 

@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"sync"
+	"sync/atomic"
 	"syscall"
 
 	"github.com/rexec/rex/internal/term"
@@ -17,7 +18,9 @@ import (
 // user wanted to keep is not there.
 type outputs struct {
 	first func() // called at the first byte; nil is not
-	once  sync.Once
+	// midLine is whether what is on the terminal now does not end in a line.
+	midLine atomic.Bool
+	once    sync.Once
 
 	mu  sync.Mutex
 	err error // the first that is not a broken pipe
@@ -29,10 +32,12 @@ type localWriter struct {
 	name   string
 	shared *outputs
 	ready  <-chan struct{} // nothing is written before it is closed
+
+	terminal bool
 }
 
 func (o *outputs) writer(f *os.File, name string, ready <-chan struct{}) io.Writer {
-	return &localWriter{file: f, name: name, shared: o, ready: ready}
+	return &localWriter{file: f, name: name, shared: o, ready: ready, terminal: term.IsTerminal(f)}
 }
 
 // failure is the error that counts, nil if there is none.
@@ -64,6 +69,9 @@ func (w *localWriter) Write(p []byte) (int, error) {
 	for {
 		n, err := w.file.Write(p[done:])
 		done += n
+		if n > 0 && w.terminal {
+			w.shared.midLine.Store(p[done-1] != '\n')
+		}
 		if errors.Is(err, syscall.EAGAIN) {
 			err = term.WaitWritable(w.file)
 			if err == nil && done < len(p) {

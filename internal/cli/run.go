@@ -35,11 +35,13 @@ type runner struct {
 	proxy   atomic.Pointer[os.Process] // the ProxyCommand
 	cmd     *session.Cmd
 	pty     bool
+	bare    bool      // without the pty that was refused
 	size    [2]uint16 // rows and columns of the pty; once it is started the sender's
 	started chan struct{}
 
 	leaving     chan leave  // the first reason to go without waiting for the end
 	interrupted atomic.Bool // rex got SIGINT
+	reached     atomic.Bool // somebody has accepted the connection
 }
 
 // leave is why rex ends before the command has.
@@ -59,7 +61,9 @@ func newRunner(env Env, ui *ui, inv *invocation, exact bool) *runner {
 	}
 	r.ctx, r.cancel = context.WithCancelCause(context.Background())
 	r.out.first = func() { ui.debugf("first byte") }
-	ui.setRaw(func() bool { return r.raw.Active() && term.IsTerminal(env.Stderr) })
+	if term.IsTerminal(env.Stderr) {
+		ui.onTerminal(r.raw.Active, &r.out.midLine)
+	}
 	return r
 }
 
@@ -175,7 +179,7 @@ func (r *runner) begin() *failure {
 		r.timeout = time.AfterFunc(d, func() { r.cancel(errConnectTimeout) })
 	}
 	for {
-		r.ui.debugf("connecting to %s", r.inv.target.text)
+		r.ui.debugf("connecting to %s", r.place())
 		if f := r.connect(r.ctx); f != nil {
 			return f
 		}
@@ -207,7 +211,15 @@ func (r *runner) open() error {
 		return err
 	}
 	r.client.Store(client)
-	r.ui.debugf("connected")
+	r.ui.debugf("session begun")
+	if f := r.prepare(client); f != nil {
+		return f
+	}
+	err = r.start()
+	if !r.ptyRefused(err) {
+		return err
+	}
+	r.bare = true
 	if f := r.prepare(client); f != nil {
 		return f
 	}
@@ -269,6 +281,9 @@ func (r *runner) start() error {
 		attach = func() error { r.attachTerminal(stdin); return nil }
 	}
 	err := r.cmd.Start()
+	if err == nil && r.bare {
+		r.ui.warnf("this login may not have a terminal: the command runs without one")
+	}
 	if errors.Is(err, context.Canceled) {
 		return context.Cause(r.ctx)
 	}

@@ -38,6 +38,13 @@ func watchTerminal() (changes <-chan os.Signal, stop func()) {
 	return c, func() { signal.Stop(c) }
 }
 
+// watchContinued delivers SIGCONT until stop is called.
+func watchContinued() (continued <-chan os.Signal, stop func()) {
+	c := make(chan os.Signal, 1)
+	signal.Notify(c, syscall.SIGCONT)
+	return c, func() { signal.Stop(c) }
+}
+
 // survivePipes lets writes to a closed stdout fail instead of ending rex. To
 // ignore SIGPIPE would do the same, and be inherited by every command.
 func survivePipes() (stop func()) {

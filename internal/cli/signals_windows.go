@@ -24,3 +24,6 @@ func survivePipes() (stop func()) { return func() {} }
 
 // raise does nothing: a process cannot end by a signal.
 func raise(os.Signal) {}
+
+// watchContinued delivers nothing: programs are not stopped.
+func watchContinued() (continued <-chan os.Signal, stop func()) { return nil, func() {} }

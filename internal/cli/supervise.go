@@ -5,6 +5,7 @@ import (
 	"os"
 	"time"
 
+	"github.com/rexec/rex/internal/term"
 	"github.com/rexec/rex/session"
 )
 
@@ -39,6 +40,9 @@ func (r *runner) supervise(finished <-chan struct{}) {
 			continue
 		case sig := <-signals:
 			next = endSignals()[sig]
+			if next == eventInterrupt && !r.raw.Active() && term.IsTerminal(r.env.Stdin) {
+				r.out.midLine.Store(true) // the terminal shows a ^C
+			}
 			r.ui.debugf("got %v", sig)
 			if !r.isStarted() {
 				r.cancel(fmt.Errorf("stopped by %v", sig))
@@ -110,7 +114,7 @@ func (r *runner) fate() string {
 	if r.inv.orphan == session.OrphanKeep {
 		return fmt.Sprintf("the command goes on at the host as process %d, its output is discarded", r.cmd.Pid())
 	}
-	return "the daemon ends the command; to let it live: rex --orphan keep " + r.again()
+	return "the daemon ends the command; with --orphan keep it would go on"
 }
 
 // A sender sends signals and sizes to the command, in their order and without

@@ -1,7 +1,9 @@
 package cli
 
 import (
+	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/rexec/rex/internal/login"
 )
@@ -53,6 +55,30 @@ func (v *invocation) trustKeyword(key, value string) error {
 		v.passwordPrompts.put(n)
 	case "bindaddress":
 		v.bindAddress.put(word)
+	}
+	return nil
+}
+
+// loginKeyword takes keys of which some values ask for another login than rex
+// makes. As of all keys the first value counts.
+func (v *invocation) loginKeyword(key, value string) error {
+	word, err := oneWord(key, value)
+	if err != nil || slices.Contains(v.decided, key) {
+		return err
+	}
+	v.decided = append(v.decided, key)
+	word = strings.ToLower(word)
+	switch {
+	case key == "pubkeyauthentication" && (word == "no" || word == "false"):
+		v.noLogin.put(usage("-o PubkeyAuthentication=no leaves nothing: rex logs in with public keys only").
+			withHint("rex -o PubkeyAuthentication=yes HOST command"))
+	case key == "preferredauthentications" && !slices.Contains(strings.Split(word, ","), "publickey"):
+		v.noLogin.put(usage("-o PreferredAuthentications=%s leaves nothing: rex logs in with public keys only", value).
+			withHint("rex -o PreferredAuthentications=publickey HOST command"))
+	case key == "pkcs11provider" && word != "none":
+		v.noLogin.put(notYet("-I and PKCS11Provider are", "let the agent have the keys: ssh-add -s %s", shellQuote(value)))
+	case key == "bindinterface" && word != "none":
+		v.noLogin.put(notYet("-B and BindInterface are", "-b takes an address: rex -b ADDRESS HOST command"))
 	}
 	return nil
 }

@@ -143,3 +143,32 @@ func FuzzExpandFile(f *testing.F) {
 		}
 	})
 }
+
+// What would let something else happen than was asked for is refused, where rex
+// logs in; as of all options the first one counts.
+func TestLoginKeywords(t *testing.T) {
+	for words, want := range map[string]string{
+		"-oPubkeyAuthentication=no host":                                 "rex logs in with public keys only",
+		"-oPubkeyAuthentication=no -oPubkeyAuthentication=yes host":      "rex logs in with public keys only",
+		"-oPubkeyAuthentication=yes -oPubkeyAuthentication=no host":      "",
+		"-oPubkeyAuthentication=unbound host":                            "",
+		"-oPreferredAuthentications=password host":                       "PreferredAuthentications=password leaves nothing",
+		"-oPreferredAuthentications=password,publickey host":             "",
+		"-I /lib/pkcs11.so host":                                         "-I and PKCS11Provider are not in this version",
+		"-oPKCS11Provider=none host":                                     "",
+		"-B lo host":                                                     "-B and BindInterface are not in this version",
+		"-oBindInterface=lo host":                                        "-B and BindInterface",
+		"-oProxyCommand=none -B lo host":                                 "-B and BindInterface",
+		"-oProxyCommand=x -oPubkeyAuthentication=no -I /lib/x -B l host": "",
+		"-oPubkeyAuthentication=no local:":                               "",
+	} {
+		inv, err := parseArgs(strings.Fields(words), false)
+		if err != nil {
+			t.Fatal(err)
+		}
+		err = (&program{}).check(inv, false)
+		if (err == nil) != (want == "") || err != nil && (!strings.Contains(err.Error(), want) || asFailure(err).hint == "") {
+			t.Errorf("%s: got %v, want %q", words, err, want)
+		}
+	}
+}

@@ -1,12 +1,14 @@
 package cli
 
 import (
+	"errors"
 	"io"
 	"path"
 	"slices"
 	"strings"
 
 	"github.com/rexec/rex/internal/term"
+	"github.com/rexec/rex/proto"
 	"github.com/rexec/rex/session"
 )
 
@@ -16,7 +18,7 @@ import (
 func (r *runner) wantsPTY() bool {
 	tty := r.inv.tty.value
 	want := tty == ttyYes || tty == ttyForce
-	if tty == ttyAuto && !r.exact {
+	if tty == ttyAuto && !r.exact && !r.bare {
 		want = strings.Join(r.inv.words, " ") == "" && !r.inv.remoteCommand.set
 	}
 	if !want || tty == ttyForce {
@@ -29,6 +31,13 @@ func (r *runner) wantsPTY() bool {
 		r.ui.warnf("pseudo-terminal will not be allocated because stdin is not a terminal")
 	}
 	return false
+}
+
+// ptyRefused reports whether the daemon refused a command for whose pty nobody
+// asked. Nothing of it ran. If the pty was not why, it is refused once more
+// without.
+func (r *runner) ptyRefused(err error) bool {
+	return r.pty && r.inv.tty.value == ttyAuto && errors.Is(err, proto.CodePermissionDenied)
 }
 
 // typed reports whether the command's input is typed on this terminal and goes
@@ -126,7 +135,8 @@ func (r *runner) warnDropped() {
 		}
 	}
 	if len(names) > 0 {
-		r.ui.warnf("the daemon does not pass on these variables: %s", strings.Join(names, " "))
+		r.ui.warnf("the daemon does not pass on these variables: %s (they could change what runs, or the login has a forced command)",
+			strings.Join(names, " "))
 	}
 	if dropped := r.cmd.DroppedEnv(); len(dropped) > 0 {
 		r.ui.debugf("variables not passed on: %s", strings.Join(dropped, " "))

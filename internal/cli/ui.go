@@ -4,12 +4,17 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"os"
 	"runtime/debug"
+	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 	"unicode"
 	"unicode/utf8"
+
+	"github.com/rexec/rex/internal/term"
 )
 
 // The rules of what rex says:
@@ -30,8 +35,8 @@ import (
 const (
 	levelQuiet = iota - 1 // errors and their hints only
 	levelNormal
-	levelVerbose // the steps and how long they took
-	levelDebug   // and what package session does
+	levelVerbose // the steps and how long they took, and warnings of the packages below
+	levelDebug   // and what these do
 	levelTrace
 )
 
@@ -42,7 +47,10 @@ type ui struct {
 	mu    sync.Mutex
 	out   io.Writer
 	level int
-	raw   func() bool // whether the terminal needs a carriage return; nil is no
+
+	// Of the terminal that out is; nil if it is none.
+	raw     func() bool  // whether it needs a carriage return
+	midLine *atomic.Bool // whether a line has to be ended first
 }
 
 func newUI(out io.Writer) *ui { return &ui{start: time.Now(), out: out} }
@@ -84,23 +92,39 @@ func (u *ui) panicked(p any) *failure {
 	return fail(howLost, "internal error: %v", p).withHint("this is a mistake in rex; please report it with the lines above")
 }
 
-// logger is where package session tells what it does.
+// logger is where the packages below tell what they do; nil without -v.
 func (u *ui) logger() *slog.Logger {
-	if u.verbosity() < levelDebug {
+	if u.verbosity() < levelVerbose {
 		return nil
 	}
-	options := &slog.HandlerOptions{Level: slog.LevelInfo}
-	if u.verbosity() >= levelTrace {
+	options := &slog.HandlerOptions{Level: slog.LevelWarn, ReplaceAttr: withoutOrigin}
+	switch u.verbosity() {
+	case levelDebug:
+		options.Level = slog.LevelInfo
+	case levelTrace:
 		options.Level = slog.LevelDebug
 	}
 	return slog.New(slog.NewTextHandler(logWriter{u}, options))
+}
+
+// withoutOrigin leaves out what the line of rex's own has, and levels.
+func withoutOrigin(_ []string, a slog.Attr) slog.Attr {
+	if a.Key == slog.TimeKey || a.Key == slog.LevelKey {
+		return slog.Attr{}
+	}
+	return a
 }
 
 // logWriter makes lines of what a log handler writes, one a call.
 type logWriter struct{ ui *ui }
 
 func (w logWriter) Write(p []byte) (int, error) {
-	w.ui.debugf("%s", strings.TrimSuffix(string(p), "\n"))
+	text := strings.TrimPrefix(strings.TrimSuffix(string(p), "\n"), "msg=")
+	if quoted, err := strconv.QuotedPrefix(text); err == nil {
+		msg, _ := strconv.Unquote(quoted)
+		text = msg + text[len(quoted):]
+	}
+	w.ui.debugf("%s", text)
 	return len(p), nil
 }
 
@@ -114,10 +138,13 @@ func (u *ui) configure(level int, out io.Writer) {
 	}
 }
 
-func (u *ui) setRaw(raw func() bool) {
+// onTerminal tells of the terminal that rex writes to, unless it is to a file.
+func (u *ui) onTerminal(raw func() bool, midLine *atomic.Bool) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	u.raw = raw
+	if f, ok := u.out.(*os.File); ok && term.IsTerminal(f) {
+		u.raw, u.midLine = raw, midLine
+	}
 }
 
 func (u *ui) verbosity() int {
@@ -134,6 +161,9 @@ func (u *ui) line(kind, text string) {
 }
 
 func (u *ui) write(text string) {
+	if u.midLine != nil && u.midLine.Swap(false) {
+		text = "\n" + text
+	}
 	if u.raw != nil && u.raw() {
 		text = strings.ReplaceAll(text, "\n", "\r\n")
 	}

@@ -3,6 +3,7 @@ package cli
 import (
 	"bytes"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"unicode"
 	"unicode/utf8"
@@ -63,7 +64,7 @@ func TestUILevels(t *testing.T) {
 func TestUIRaw(t *testing.T) {
 	var out bytes.Buffer
 	u := newUI(&out)
-	u.setRaw(func() bool { return true })
+	u.raw = func() bool { return true }
 	u.fail(&failure{msg: "evil\nrex: hint: rm -rf"})
 	if got, want := out.String(), "rex: error: evil\\x0arex: hint: rm -rf\r\n"; got != want {
 		t.Errorf("%q, want %q", got, want)
@@ -83,5 +84,37 @@ func TestUILogger(t *testing.T) {
 	}
 	if f := u.panicked("boom"); f.msg != "internal error: boom" || f.hint == "" || !strings.Contains(out.String(), "goroutine") {
 		t.Errorf("%+v %q", f, out.String())
+	}
+}
+
+// What rex says on a terminal does not begin in the middle of a line, and only
+// there ends one first.
+func TestUIMidLine(t *testing.T) {
+	var out bytes.Buffer
+	u := newUI(&out)
+	var midLine atomic.Bool
+	u.midLine = &midLine
+	midLine.Store(true)
+	u.warnf("a")
+	u.warnf("b")
+	if got, want := out.String(), "\nrex: warning: a\nrex: warning: b\n"; got != want {
+		t.Errorf("%q, want %q", got, want)
+	}
+	u = newUI(&out)
+	if u.onTerminal(nil, &midLine); u.midLine != nil {
+		t.Error("a buffer is no terminal")
+	}
+}
+
+// What the packages below say has the form of all that -v shows.
+func TestUILoggerForm(t *testing.T) {
+	var out bytes.Buffer
+	u := newUI(&out)
+	u.configure(levelVerbose, nil)
+	log := u.logger()
+	log.Info("not at this level")
+	log.Warn("two words", "file", "a b", "line", 3)
+	if got := out.String(); !strings.HasSuffix(got, " ms  two words file=\"a b\" line=3\n") || strings.Count(got, "\n") != 1 {
+		t.Errorf("%q", got)
 	}
 }

@@ -98,7 +98,7 @@ func (d *dialer) goOn(err error) bool {
 	failed, unsigned := errors.AsType[*transport.SignError](err)
 	switch {
 	case unsigned:
-		return d.drop(failed)
+		return d.drop(saidOnce(failed))
 	case d.again(err):
 		return true
 	case d.asked > askedLong:
@@ -155,7 +155,7 @@ func (d *dialer) options() *transport.TCPOptions {
 	d.offered = nil
 	for _, s := range d.signers {
 		if d.first == nil || d.first == s {
-			d.offered = append(d.offered, s.String())
+			d.offered = append(d.offered, describe(s))
 		}
 	}
 	d.offered = d.offered[:min(len(d.offered), proto.MaxKeys)]
@@ -183,8 +183,12 @@ func (d *dialer) passphrases(ctx context.Context) auth.Passphrase {
 	}
 	times := map[string]int{}
 	return func(_ context.Context, prompt string) ([]byte, error) {
-		if times[prompt]++; times[prompt] > d.PassphraseTries {
+		times[prompt]++
+		switch n := times[prompt]; {
+		case n > d.PassphraseTries:
 			return nil, nil
+		case n > 1:
+			prompt = "that was wrong; " + prompt
 		}
 		start := time.Now()
 		defer func() { d.asked += time.Since(start) }()
@@ -192,8 +196,11 @@ func (d *dialer) passphrases(ctx context.Context) auth.Passphrase {
 	}
 }
 
-// explain adds to a refusal what was tried.
+// explain adds to a refusal what was tried, and says nothing twice.
 func (d *dialer) explain(err error) error {
+	if failed, ok := errors.AsType[*transport.SignError](err); ok {
+		return saidOnce(failed)
+	}
 	refused, ok := errors.AsType[*transport.RefusedError](err)
 	if !ok || refused.Code != proto.AuthDenied {
 		return err

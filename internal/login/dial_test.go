@@ -159,14 +159,17 @@ func TestDialWithPassphrase(t *testing.T) {
 	if _, ok := errors.AsType[*transport.SignError](err); !ok || !errors.Is(err, auth.ErrPassphrase) {
 		t.Errorf("got %v", err)
 	}
+	if _, ok := errors.AsType[*auth.KeyFileError](err); !ok || strings.Count(err.Error(), path) != 1 || !strings.HasSuffix(err.Error(), "nobody to ask") {
+		t.Errorf("the file is not named once: %v", err)
+	}
 	s := &script{answers: []string{"wrong", "secret"}}
 	w.cfg.Asker = s
 	w.dial(t)
-	if len(s.asked) != 2 || !strings.Contains(s.asked[0], path) {
+	if len(s.asked) != 2 || !strings.HasPrefix(s.asked[0], "passphrase for "+path) || s.asked[1] != "that was wrong; "+s.asked[0] {
 		t.Errorf("asked %q", s.asked)
 	}
 	s.answers, s.asked, w.cfg.PassphraseTries = []string{"wrong"}, nil, 1
-	if _, err := Dial(t.Context(), w.cfg); !errors.Is(err, auth.ErrPassphrase) || len(s.asked) != 1 {
+	if _, err := Dial(t.Context(), w.cfg); !errors.Is(err, auth.ErrPassphrase) || len(s.asked) != 1 || !strings.HasSuffix(err.Error(), "is wrong") {
 		t.Errorf("%v, asked %q", err, s.asked)
 	}
 	s.err = errors.New("the terminal is gone")
@@ -295,5 +298,32 @@ func TestDialAddresses(t *testing.T) {
 	cancel()
 	if _, err := Dial(ctx, w.cfg); !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v", err)
+	}
+}
+
+// A refusal names certificates as such, and says if their time is not now.
+func TestDescribe(t *testing.T) {
+	dir := t.TempDir()
+	newKey(t, dir+"/ca")
+	fingerprint := newKey(t, dir+"/key").Key().Fingerprint()
+	plain, err := auth.OpenIdentity(dir+"/key", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, want := describe(plain), dir+"/key "+fingerprint; got != want {
+		t.Errorf("%q, want %q", got, want)
+	}
+	for validity, want := range map[string]string{
+		"always:forever":                "",
+		"20200101000000:20200102000000": " (expired at 2020-01-0",
+		"20990101000000:20990102000000": " (not valid before 20",
+	} {
+		s, err := auth.WithCertificate(plain, sign(t, dir+"/ca", dir+"/key", "-V", validity))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := describe(s); !strings.HasPrefix(got, "certificate "+dir+"/key "+fingerprint+want) || want == "" && !strings.HasSuffix(got, fingerprint) {
+			t.Errorf("%s: %q", validity, got)
+		}
 	}
 }

@@ -4,18 +4,25 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/rexec/rex/internal/auth"
 	"github.com/rexec/rex/internal/auth/knownhosts"
 	"github.com/rexec/rex/internal/transport"
 )
 
+// ErrPublicHalf is wrapped by the [*auth.KeyFileError] of a public key whose
+// private half the agent does not have.
+var ErrPublicHalf = errors.New("this is a public key, and the agent does not have its private half")
+
 // Why a host that is not known was not accepted.
 var (
 	// ErrNobodyToAsk: a person has to decide, and there is no terminal.
 	ErrNobodyToAsk = errors.New("there is no terminal to ask on")
-	// ErrStrict: [StrictYes], or [StrictAcceptNew] with a sshd of another key.
+	// ErrStrict: [StrictYes].
 	ErrStrict = errors.New("strict host key checking is on")
+	// ErrOtherKey: [StrictAcceptNew] is for hosts of which nothing is known.
+	ErrOtherKey = errors.New("accept-new does not cover a host whose sshd has another key")
 	// ErrDeclined: the user was asked and did not say yes.
 	ErrDeclined = errors.New("it was not accepted")
 )
@@ -28,7 +35,7 @@ type HostError struct {
 	Result knownhosts.Result
 	// File is where new hosts are added to; empty if nowhere.
 	File string
-	// Err is one of [ErrNobodyToAsk], [ErrStrict] and [ErrDeclined], or what
+	// Err is one of [ErrNobodyToAsk], [ErrStrict], [ErrOtherKey] and [ErrDeclined], or what
 	// kept an answer from coming. It is nil if nothing could have helped.
 	Err error
 }
@@ -104,6 +111,38 @@ func (e *DeniedError) Error() string {
 
 // Unwrap returns the refusal.
 func (e *DeniedError) Unwrap() error { return e.Err }
+
+// describe is a key as a refusal names it: where it is, what it is, and why it
+// may not do.
+func describe(s auth.Signer) string {
+	text, key := s.String(), s.Key()
+	if fingerprint := key.Fingerprint(); !strings.Contains(text, fingerprint) {
+		text += " " + fingerprint
+	}
+	if !key.IsCert() {
+		return text
+	}
+	text = "certificate " + text
+	if err := key.CheckDates(time.Now()); err != nil {
+		text += " (" + err.Error() + ")"
+	}
+	return text
+}
+
+// saidOnce leaves it to a SignError to name the file.
+func saidOnce(e *transport.SignError) *transport.SignError {
+	if file, ok := errors.AsType[*auth.KeyFileError](e.Err); ok && auth.Printable(file.Path) == e.Signer {
+		return &transport.SignError{Signer: e.Signer, Err: reason{file}}
+	}
+	return e
+}
+
+// reason is the error of a file that was named before.
+type reason struct{ file *auth.KeyFileError }
+
+func (e reason) Error() string { return e.file.Reason }
+
+func (e reason) Unwrap() error { return e.file }
 
 // A NoKeysError says that there is no key to log in with. It is
 // [transport.ErrNoKeys].

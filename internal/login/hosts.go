@@ -2,7 +2,10 @@ package login
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io"
+	"log/slog"
 	"slices"
 	"strings"
 	"time"
@@ -28,6 +31,11 @@ func loadHosts(c *Config) (*hosts, error) {
 		return nil, err
 	}
 	h := &hosts{Config: c, set: set}
+	if c.Log.Enabled(context.Background(), slog.LevelWarn) { // every key is decoded for it
+		for _, line := range set.Skipped() {
+			c.Log.Warn("this line of known hosts is skipped", "file", line.File, "line", line.Line, "why", line.Reason)
+		}
+	}
 	if c.RevokedHostKeys != "" {
 		if h.revoked, err = revoked.Load(c.RevokedHostKeys); err != nil {
 			return nil, err
@@ -97,6 +105,8 @@ func (h *hosts) admit(ctx context.Context, e *HostError) error {
 	switch {
 	case h.StrictHostKeyChecking == StrictNo:
 	case h.StrictHostKeyChecking == StrictAcceptNew && e.Result.Verdict == knownhosts.Unknown:
+	case h.StrictHostKeyChecking == StrictAcceptNew:
+		return ErrOtherKey
 	case h.StrictHostKeyChecking != StrictAsk:
 		return ErrStrict
 	case h.Asker == nil:
@@ -146,13 +156,16 @@ func (h *hosts) ask(ctx context.Context, e *HostError) error {
 		if err == nil {
 			err = ctx.Err() // it came too late
 		}
+		if errors.Is(err, io.EOF) {
+			return ErrDeclined
+		}
 		if err != nil {
 			return err
 		}
 		switch answer = strings.TrimSpace(answer); {
 		case strings.EqualFold(answer, "yes"), answer == e.Key.Fingerprint():
 			return nil
-		case strings.EqualFold(answer, "no"), answer == "":
+		case strings.EqualFold(answer, "no"):
 			return ErrDeclined
 		}
 		question = "type yes, no or the fingerprint: "

@@ -5,6 +5,7 @@ package login
 import (
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"os"
@@ -62,7 +63,8 @@ func TestHostDecisions(t *testing.T) {
 		{"yes", []string{"yes"}, nil},
 		{"YES", []string{" YES\r"}, nil},
 		{"no", []string{"no"}, nil},
-		{"empty", []string{""}, nil},
+		{"empty", []string{"", "no"}, nil},
+		{"end of input", nil, io.EOF},
 		{"fingerprint", []string{c.shown.Fingerprint()}, nil},
 		{"wrong fingerprint", []string{c.other.Fingerprint(), "no"}, nil},
 		{"nonsense", []string{"y", "maybe", "yes"}, nil},
@@ -98,11 +100,13 @@ func TestHostDecisions(t *testing.T) {
 						want = errors.ErrUnsupported // any
 					case strict == StrictNo, strict == StrictAcceptNew && verdict == knownhosts.Unknown:
 						adds = true
+					case strict == StrictAcceptNew:
+						want = ErrOtherKey
 					case strict != StrictAsk:
 						want = ErrStrict
 					case a.name == "nobody":
 						want = ErrNobodyToAsk
-					case a.err != nil:
+					case a.err == lost:
 						want = lost
 					case sayYes:
 						adds = true
@@ -359,5 +363,22 @@ func TestUnverifiedHostGetsNothing(t *testing.T) {
 	_, err = Dial(t.Context(), w.cfg)
 	if foreign, ok := errors.AsType[*transport.ForeignPeerError](err); !ok || foreign.Protocol != "ssh" {
 		t.Errorf("got %v", err)
+	}
+}
+
+// Lines that say nothing are told of, for those who wonder why a host is not
+// known.
+func TestSkippedLines(t *testing.T) {
+	c := newHostCase(t)
+	file := filepath.Join(t.TempDir(), "known_hosts")
+	os.WriteFile(file, []byte(fmt.Sprintf("[web2]:7390 %s\n[web1]:7390 ssh-ed25519 AAAAbroken\n", c.other)), 0o600)
+	cfg := hostConfig(file)
+	var log strings.Builder
+	cfg.Log = slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelWarn}))
+	if _, err := loadHosts(cfg); err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(log.String(), "file="+file+" line=2 why=") || strings.Contains(log.String(), "line=1") {
+		t.Errorf("logged %q", log.String())
 	}
 }

@@ -3,7 +3,6 @@ package login
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io/fs"
 	"syscall"
 	"time"
@@ -25,7 +24,8 @@ type keys struct {
 	held    []auth.Signer
 	files   []keyFile
 	certs   []*auth.Key // of files
-	skipped []error
+	skipped []error     // what the user is told of
+	quiet   []error     // what is none of his business, unless there is nothing else
 
 	seen   map[string]bool
 	result []auth.Signer
@@ -67,8 +67,9 @@ func (k *keys) collect(ctx context.Context) ([]auth.Signer, error) {
 		k.addFile(f)
 	}
 	if len(k.result) == 0 {
-		return nil, &NoKeysError{Skipped: k.skipped}
+		return nil, k.nothing()
 	}
+	k.warn(k.skipped)
 	for _, s := range k.result {
 		k.Log.Info("key", "from", s.String(), "type", s.Key().Type(), "fingerprint", s.Key().Fingerprint())
 	}
@@ -84,8 +85,25 @@ func (k *keys) close() {
 // skip notes why a key is not used. The user is told if he named it.
 func (k *keys) skip(err error, told bool) {
 	k.Log.Info("not used", "err", err.Error())
-	k.skipped = append(k.skipped, err)
 	if told {
+		k.skipped = append(k.skipped, err)
+	} else {
+		k.quiet = append(k.quiet, err)
+	}
+}
+
+// nothing is that there is no key, which names the first reason; the user is
+// warned of the others.
+func (k *keys) nothing() error {
+	if len(k.skipped) == 0 {
+		return &NoKeysError{Skipped: k.quiet}
+	}
+	k.warn(k.skipped[1:])
+	return &NoKeysError{Skipped: k.skipped}
+}
+
+func (k *keys) warn(skipped []error) {
+	for _, err := range skipped {
 		k.Warn(err.Error())
 	}
 }
@@ -120,7 +138,7 @@ func (k *keys) askAgent(ctx context.Context) error {
 	}
 	if k.held, err = k.agent.Signers(bounded); err != nil {
 		if errors.Is(err, context.DeadlineExceeded) {
-			err = fmt.Errorf("the agent does not answer: %w", err)
+			err = &auth.AgentError{Socket: path, Err: errors.New("it does not answer")}
 		}
 		k.skip(err, true)
 	}
@@ -178,10 +196,11 @@ func (k *keys) loadFile(path string) keyFile {
 	if err == nil {
 		return keyFile{public: signer.Key(), signer: signer}
 	}
-	for _, file := range []string{path, path + ".pub"} {
-		if public, perr := auth.LoadPublicKey(file); perr == nil {
-			return keyFile{public: public.Plain(), problem: err}
-		}
+	if public, perr := auth.LoadPublicKey(path); perr == nil {
+		return keyFile{public: public.Plain(), problem: &auth.KeyFileError{Path: path, Reason: ErrPublicHalf.Error(), Err: ErrPublicHalf}}
+	}
+	if public, perr := auth.LoadPublicKey(path + ".pub"); perr == nil {
+		return keyFile{public: public.Plain(), problem: err}
 	}
 	return keyFile{problem: err}
 }

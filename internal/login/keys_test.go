@@ -46,7 +46,7 @@ func (r *ringTest) collect(t *testing.T) (where []string, err error) {
 	defer k.close()
 	signers, err := k.collect(t.Context())
 	for _, s := range signers {
-		name := strings.ReplaceAll(s.String(), r.Home+"/.ssh/", "")
+		name := strings.ReplaceAll(strings.TrimSuffix(s.String(), " "+s.Key().Fingerprint()), r.Home+"/.ssh/", "")
 		if s.Key().IsCert() {
 			name += " cert"
 		}
@@ -156,6 +156,9 @@ func TestKeysThatCannotBeUsed(t *testing.T) {
 			if !ok || !errors.Is(err, transport.ErrNoKeys) || len(none.Skipped) != 1 || c.is != nil && !errors.Is(none.Skipped[0], c.is) {
 				t.Errorf("got %v", err)
 			}
+			if len(r.warnings) != 0 {
+				t.Errorf("what the error says was warned of as well: %q", r.warnings)
+			}
 		})
 	}
 }
@@ -221,6 +224,9 @@ func TestBadAgents(t *testing.T) {
 		k.close()
 		if err != nil || len(signers) != 1 || len(r.warnings) != 1 || !strings.Contains(r.warnings[0], "agent") {
 			t.Errorf("%s: %v, %v, %q", name, signers, err, r.warnings)
+		}
+		if !strings.HasPrefix(r.warnings[0], "agent "+r.AuthSock+": ") || strings.Contains(r.warnings[0], "deadline") {
+			t.Errorf("%s: warned of %q", name, r.warnings)
 		}
 	}
 }

@@ -8,4 +8,6 @@ import (
 )
 
 // NoEcho is not supported on this system.
-func NoEcho(*os.File) (restore func() error, err error) { return nil, errors.ErrUnsupported }
+func NoEcho(*os.File) (again, restore func() error, err error) {
+	return nil, nil, errors.ErrUnsupported
+}

@@ -18,13 +18,19 @@ func TestNoEcho(t *testing.T) {
 	defer master.Close()
 	defer tty.Close()
 	before := Modes(tty)
-	restore, err := NoEcho(tty)
+	again, restore, err := NoEcho(tty)
 	if err != nil {
 		t.Fatal(err)
 	}
 	during := Modes(tty)
 	if before["echo"] != 1 || during["echo"] != 0 || during["isig"] != 1 || during["icanon"] != 1 || during["echonl"] != 1 {
 		t.Errorf("before %v, during %v", before, during)
+	}
+	if err := restore(); err != nil { // as a shell does while the program is stopped
+		t.Fatal(err)
+	}
+	if err := again(); err != nil || Modes(tty)["echo"] != 0 {
+		t.Errorf("again: %v, %v", err, Modes(tty))
 	}
 	if err := restore(); err != nil {
 		t.Fatal(err)
@@ -39,7 +45,7 @@ func TestNoEcho(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer null.Close()
-	if _, err := NoEcho(null); err == nil {
+	if _, _, err := NoEcho(null); err == nil {
 		t.Error("a file that is no terminal")
 	}
 }

@@ -10,11 +10,13 @@ import (
 
 // NoEcho has a terminal not show what is typed, line by line and with its keys
 // for signals as they are, until restore is called, which gives it the mode it
-// had before. It leaves the file's own mode alone.
-func NoEcho(f *os.File) (restore func() error, err error) {
+// had before. After the process was stopped and continued, again is to be
+// called: the shell may have changed the mode meanwhile. It leaves the file's
+// own mode alone.
+func NoEcho(f *os.File) (again, restore func() error, err error) {
 	conn, err := f.SyscallConn()
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	var saved unix.Termios
 	set := func(attr *unix.Termios) error {
@@ -36,13 +38,11 @@ func NoEcho(f *os.File) (restore func() error, err error) {
 		err = os.NewSyscallError("ioctl", ioErr)
 	}
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	quiet := saved
 	quiet.Lflag &^= unix.ECHO
 	quiet.Lflag |= unix.ECHONL | unix.ICANON | unix.ISIG
-	if err := set(&quiet); err != nil {
-		return nil, err
-	}
-	return func() error { return set(&saved) }, nil
+	again = func() error { return set(&quiet) }
+	return again, func() error { return set(&saved) }, again()
 }
