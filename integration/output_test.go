@@ -18,7 +18,7 @@ import (
 // TestSeqIsComplete: a command that writes a lot and ends at once loses nothing,
 // however often it is run.
 func TestSeqIsComplete(t *testing.T) {
-	runs, last := amount(10, 50, 200), "2000000"
+	runs, last := amount(10, 20, 200), "2000000"
 	want := sha256.New()
 	local := rexCommand(t)
 	local.Path, local.Args = "/usr/bin/seq", []string{"seq", "1", last}
@@ -69,7 +69,7 @@ func amount(short, ordinary, all int) int {
 	return ordinary
 }
 
-func bulkSize() int64 { return int64(amount(64<<20, 256<<20, 1<<30)) }
+func bulkSize() int64 { return int64(amount(64<<20, 128<<20, 1<<30)) }
 
 // TestBulkOut: a GiB arrives byte for byte, also at a reader that sleeps first.
 func TestBulkOut(t *testing.T) {

@@ -85,7 +85,7 @@ func (s *screen) keys(t *testing.T, keys string) {
 // shows waits until the terminal has printed text since the last call.
 func (s *screen) shows(t *testing.T, text string) {
 	t.Helper()
-	until(t, 10*time.Second, "the screen shows "+text, func() bool {
+	until(t, time.Minute, "the screen shows "+text, func() bool {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		if i := bytes.Index(s.text.Bytes(), []byte(text)); i >= 0 {

@@ -70,8 +70,8 @@ type handshaker interface {
 // connection has a method Handshake(context.Context) error it is called first;
 // if it has User() string, that is the Peer's user, and if it has Login() any,
 // that is the Peer's login. The log gets the text of its error, or what the
-// error's method LogAttrs() []slog.Attr returns if it has one. A Handshake that
-// panics has failed; the log gets the stack.
+// error's method LogAttrs() []slog.Attr returns if it has one, as text of at most
+// 2 KiB each. A Handshake that panics has failed; the log gets the stack.
 //
 // Serve returns ErrServerClosed after Shutdown or Close, nil when Accept
 // returns io.EOF (a listener that has nothing more to give), and otherwise the
@@ -136,8 +136,9 @@ func (s *Server) serveAccepted(conn net.Conn) {
 	}
 }
 
-// login lets the connection authenticate itself. A server that stops does not
-// wait for that.
+// maxRefusal bounds each attribute of a refused login in the log, in bytes.
+const maxRefusal = 2048
+
 // logRefusal says who did not log in and why, in the words of the connection's
 // own if it has them.
 func logRefusal(log *slog.Logger, peer string, err error) {
@@ -150,13 +151,17 @@ func logRefusal(log *slog.Logger, peer string, err error) {
 		error
 		LogAttrs() []slog.Attr
 	}](err); ok {
-		attrs = append(attrs, e.LogAttrs()...)
+		for _, a := range e.LogAttrs() {
+			attrs = append(attrs, slog.String(a.Key, clipTo(maxRefusal, a.Value.String())))
+		}
 	} else {
 		attrs = append(attrs, slog.String("err", clip(err.Error())))
 	}
 	log.LogAttrs(context.Background(), slog.LevelInfo, "login refused", attrs...)
 }
 
+// login lets the connection authenticate itself. A server that stops does not
+// wait for that.
 func (s *Server) login(conn net.Conn, h handshaker) (err error) {
 	defer contain(s.log(), &err)
 	s.mu.Lock()
@@ -305,8 +310,9 @@ func (s *Server) log() *slog.Logger {
 }
 
 // clip cuts a text that a peer may have had a hand in.
-func clip(text string) string {
-	const most = 256
+func clip(text string) string { return clipTo(256, text) }
+
+func clipTo(most int, text string) string {
 	if len(text) > most {
 		return text[:most] + "…"
 	}

@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"text/tabwriter"
 	"time"
 )
@@ -33,7 +34,7 @@ func main() {
 	run := flag.String("run", "", "measure only rows whose name contains this")
 	rounds := flag.Int("rounds", 15, "how often every column of a row is measured")
 	flag.Parse()
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	if err := bench(ctx, *run, max(*rounds, 1)); err != nil {
 		fmt.Fprintln(os.Stderr, "bench: error:", err)

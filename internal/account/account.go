@@ -77,7 +77,12 @@ func (s source) lookup(ctx context.Context, key string, matches func(*Account) b
 	}
 	fromFiles := a != nil && has.filesFirst
 	if !fromFiles {
-		if a, err = s.fromServices(ctx, key, matches); err != nil {
+		unknown := a == nil
+		a, err = s.fromServices(ctx, key, matches)
+		if errors.Is(err, errNoTool) && unknown {
+			err = ErrNotFound // by anybody here
+		}
+		if err != nil {
 			return nil, err
 		}
 	}

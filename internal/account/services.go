@@ -29,19 +29,16 @@ type nameSwitch struct {
 }
 
 // nameSwitch reads nsswitch.conf. A database that it does not name, or a system
-// without it, has files, and so has one without the program that asks others; a
-// file that cannot be read has everything.
+// without it, has files, but shadow has what passwd has; a file that cannot be
+// read has everything.
 func (s source) nameSwitch() nameSwitch {
-	if _, err := s.find(accountTool); err != nil {
-		return nameSwitch{accountsOnly: true, filesFirst: true, groupsOnly: true, shadowOnly: true}
-	}
 	f, err := os.Open(s.path("nsswitch.conf"))
 	if err != nil {
 		none := errors.Is(err, os.ErrNotExist)
 		return nameSwitch{accountsOnly: none && !switchless, filesFirst: none, groupsOnly: none, shadowOnly: none}
 	}
 	defer f.Close()
-	has := nameSwitch{accountsOnly: true, filesFirst: true, groupsOnly: true, shadowOnly: true}
+	has, shadow := nameSwitch{accountsOnly: true, filesFirst: true, groupsOnly: true}, false
 	err = eachLine(f, func(line string) bool {
 		line, _, _ = strings.Cut(line, "#")
 		database, list, ok := strings.Cut(line, ":")
@@ -51,7 +48,7 @@ func (s source) nameSwitch() nameSwitch {
 			has.accountsOnly = ok && allFiles(sources)
 			has.filesFirst = ok && firstFiles(sources)
 		case "shadow":
-			has.shadowOnly = ok && allFiles(sources)
+			shadow, has.shadowOnly = true, ok && allFiles(sources)
 		case "group", "initgroups":
 			has.groupsOnly = has.groupsOnly && ok && allFiles(sources)
 		}
@@ -59,6 +56,9 @@ func (s source) nameSwitch() nameSwitch {
 	})
 	if err != nil {
 		return nameSwitch{}
+	}
+	if !shadow {
+		has.shadowOnly = has.accountsOnly
 	}
 	return has
 }
@@ -108,9 +108,10 @@ func (s source) find(tool string) (string, error) {
 	return "", fmt.Errorf("%s: %w", tool, errNoTool)
 }
 
-// getent asks for one key of a database. The key it does not find is ErrNotFound.
+// getent asks for one key of a database, which validKey keeps from being an
+// option: some getent take -- for a key. What it does not find is ErrNotFound.
 func (s source) getent(ctx context.Context, database, key string) (string, error) {
-	out, err := s.run(ctx, "getent", database, "--", key)
+	out, err := s.run(ctx, "getent", database, key)
 	if exit, ok := errors.AsType[*exec.ExitError](err); ok && exit.ExitCode() == 2 {
 		return "", ErrNotFound // getent(1)
 	}

@@ -7,15 +7,14 @@ import (
 	"strings"
 )
 
-const (
-	accountTool = "id" // which asks the directory services
-	switchless  = true // they have accounts, and there is no nsswitch.conf
-)
+// switchless: the directory services have accounts, and there is no
+// nsswitch.conf.
+const switchless = true
 
 // askPasswd asks for a line of passwd(5): there is no getent, and id -P prints
 // one in the form of master.passwd(5), which has three fields more.
 func (s source) askPasswd(ctx context.Context, key string) (string, error) {
-	out, err := s.run(ctx, accountTool, "-P", key)
+	out, err := s.run(ctx, "id", "-P", key)
 	if _, ok := errors.AsType[*exec.ExitError](err); ok && ctx.Err() == nil {
 		return "", ErrNotFound
 	}

@@ -4,10 +4,8 @@ package account
 
 import "context"
 
-const (
-	accountTool = "getent"
-	switchless  = false
-)
+// switchless: accounts beyond files are in nsswitch.conf.
+const switchless = false
 
 // askPasswd asks for a line of passwd(5).
 func (s source) askPasswd(ctx context.Context, key string) (string, error) {

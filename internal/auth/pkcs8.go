@@ -12,6 +12,7 @@ import (
 	"crypto/x509/pkix"
 	"encoding/asn1"
 	"errors"
+	"fmt"
 	"hash"
 )
 
@@ -89,7 +90,9 @@ func parsePKCS8(der, passphrase []byte) (any, error) {
 	switch {
 	case prf == nil || size == 0 || derive.KeyLength != 0 && derive.KeyLength != size:
 		return nil, errors.New("PKCS#8 that is encrypted in a rare way (ssh-keygen -p converts it)")
-	case derive.Iterations < 1 || derive.Iterations > maxIterations || len(iv) != aes.BlockSize || len(file.Data)%aes.BlockSize != 0 || len(file.Data) == 0:
+	case derive.Iterations > maxIterations:
+		return nil, fmt.Errorf("PKCS#8 that asks for %d rounds, more than %d", derive.Iterations, maxIterations)
+	case derive.Iterations < 1 || len(iv) != aes.BlockSize || len(file.Data)%aes.BlockSize != 0 || len(file.Data) == 0:
 		return nil, errors.New("damaged PKCS#8")
 	}
 	key, err := pbkdf2.Key(prf, string(passphrase), derive.Salt, derive.Iterations, size)

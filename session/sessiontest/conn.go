@@ -6,12 +6,8 @@ import (
 	"io"
 	"net"
 	"sync"
-	"syscall"
 	"time"
 )
-
-// errDropped: the link's faults want the connection dropped.
-var errDropped = errors.New("dropped")
 
 // A conn is one end of a connection.
 type conn struct {
@@ -42,9 +38,8 @@ func (c *conn) Write(p []byte) (int, error) {
 	c.turn <- struct{}{} // whoever has it is ended by Close and by the deadline
 	defer func() { <-c.turn }()
 	n, err := c.out.write(p, c.writing)
-	if errors.Is(err, errDropped) {
-		c.reset()
-		err = syscall.ECONNRESET
+	if c.out.isDropped() {
+		c.in.broke()
 	}
 	return n, c.explain("write", err)
 }
@@ -152,7 +147,12 @@ func (d *deadline) get() context.Context {
 	return d.ctx
 }
 
-func (d *deadline) passed() bool { return errors.Is(d.get().Err(), context.DeadlineExceeded) }
+// passed reports whether it has come, and the connection was not closed.
+func (d *deadline) passed() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return !d.stopped && errors.Is(d.ctx.Err(), context.DeadlineExceeded)
+}
 
 // waiting is what an operation on a stream waits for.
 type waiting struct {

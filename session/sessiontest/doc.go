@@ -6,8 +6,9 @@
 //	srv := sessiontest.NewServer(t)
 //	out, err := srv.Client().Command("uname", "-a").Output()
 //
-// Connections are those of TCP as far as a program can tell: bytes in order, a
-// sending half that ends alone, deadlines, and a reset for who closes without
-// having read everything. They wait on channels only, so tests in bubbles of
-// testing/synctest can use them.
+// Connections have the contract of net.Conn and are like those of TCP: bytes in
+// order, a sending half that ends alone, deadlines, and a reset for who closes
+// without having read everything, which loses what was on its way. A reset does
+// not wait for a delay. They wait on channels only, so tests in bubbles of
+// testing/synctest can use them. NewServer needs a Unix.
 package sessiontest

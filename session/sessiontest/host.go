@@ -33,8 +33,9 @@ type Host struct {
 func (h *Host) Name() string { return h.name }
 
 // Listen listens on a port of the host, 1 to 65535; 0 is the host's next one,
-// beginning with 1, so that tests know it beforehand. Closed ports are not given
-// out again. The error is a [*net.OpError], which wraps
+// beginning with 1, so that tests know it beforehand: one more than the last that
+// was given out so, or the next that nobody listens on. ctx must not have ended,
+// and means nothing to the listener. The error is a [*net.OpError], which wraps
 // [syscall.EADDRINUSE] if the port is taken.
 func (h *Host) Listen(ctx context.Context, port int) (net.Listener, error) {
 	addr := Addr{h.name, port}
@@ -49,7 +50,7 @@ func (h *Host) Listen(ctx context.Context, port int) (net.Listener, error) {
 	}
 	h.network.mu.Lock()
 	defer h.network.mu.Unlock()
-	if h.network.ended {
+	if h.network.isOver() {
 		return fail(net.ErrClosed)
 	}
 	if port == 0 {
@@ -79,13 +80,14 @@ func (h *Host) freePort() int {
 // The connection has a method CloseWrite() error, like TCP's.
 func (h *Host) Dial(ctx context.Context, address string) (net.Conn, error) {
 	to, err := h.network.resolve(address)
-	if err == nil {
-		var c *conn
-		if c, err = h.connect(ctx, to); err == nil {
-			return c, nil
-		}
+	if err != nil {
+		return nil, &net.OpError{Op: "dial", Net: to.Network(), Err: err}
 	}
-	return nil, &net.OpError{Op: "dial", Net: to.Network(), Addr: to, Err: err}
+	c, err := h.connect(ctx, to)
+	if err != nil {
+		return nil, &net.OpError{Op: "dial", Net: to.Network(), Addr: to, Err: err}
+	}
+	return c, nil
 }
 
 // resolve finds a host that somebody has mentioned.
@@ -106,18 +108,14 @@ func (n *Network) resolve(address string) (Addr, error) {
 // connect takes a round trip, and then as long as the link is cut.
 func (h *Host) connect(ctx context.Context, to Addr) (*conn, error) {
 	link := h.network.link(h.name, to.Host)
-	if err := link.cross(ctx); err != nil {
+	if err := link.cross(ctx, h.network.ended); err != nil {
 		return nil, err
 	}
 	h.network.mu.Lock()
 	l := h.network.hosts[to.Host].listeners[to.Port]
-	ended := h.network.ended
 	from := Addr{h.name, firstDial + h.dialed%(maxPort-firstDial+1)}
 	h.dialed++
 	h.network.mu.Unlock()
-	if ended {
-		return nil, net.ErrClosed
-	}
 	if l == nil {
 		return nil, syscall.ECONNREFUSED
 	}
@@ -130,26 +128,28 @@ func (h *Host) connect(ctx context.Context, to Addr) (*conn, error) {
 }
 
 // cross waits for a round trip and until the link is not cut.
-func (l *link) cross(ctx context.Context) error {
+func (l *link) cross(ctx context.Context, over <-chan struct{}) error {
 	state, _ := l.state()
-	if d := 2 * state.delay; d > 0 {
-		timer := time.NewTimer(d)
-		defer timer.Stop()
+	arrival := time.NewTimer(2 * state.delay)
+	defer arrival.Stop()
+	for arrived := false; ; {
 		select {
-		case <-timer.C:
+		case <-over:
+			return net.ErrClosed
 		case <-ctx.Done():
 			return context.Cause(ctx)
+		default:
 		}
-	}
-	for {
 		state, changed := l.state()
-		if !state.cut {
+		if arrived && !state.cut {
 			return nil
 		}
 		select {
-		case <-changed:
+		case <-over:
 		case <-ctx.Done():
-			return context.Cause(ctx)
+		case <-arrival.C:
+			arrived = true
+		case <-changed:
 		}
 	}
 }

@@ -15,13 +15,13 @@ type Network struct {
 	mu    sync.Mutex
 	hosts map[string]*Host
 	links map[[2]string]*link
-	ended bool
+	ended chan struct{} // closed at the end
 }
 
 // NewNetwork makes a network without hosts. At the end of the test all its
 // listeners and connections are closed.
 func NewNetwork(t testing.TB) *Network {
-	n := &Network{hosts: make(map[string]*Host), links: make(map[[2]string]*link)}
+	n := &Network{hosts: make(map[string]*Host), links: make(map[[2]string]*link), ended: make(chan struct{})}
 	t.Cleanup(n.end)
 	return n
 }
@@ -57,7 +57,8 @@ func (n *Network) Delay(a, b string, d time.Duration) {
 
 // DropAfter has every connection between two hosts reset when size more bytes
 // were sent in one of its directions, counted from now for those that are there
-// and from the start for later ones. A negative size ends that.
+// and from the start for later ones. They arrive, and nothing of the other
+// direction that was on its way. A negative size ends that; Mend does not.
 func (n *Network) DropAfter(a, b string, size int64) {
 	n.link(a, b).change(func(f *faults) { f.drops, f.left = size >= 0, size })
 }
@@ -79,7 +80,9 @@ func (n *Network) link(a, b string) *link {
 // end closes everything, and everything that comes later.
 func (n *Network) end() {
 	n.mu.Lock()
-	n.ended = true
+	if !n.isOver() {
+		close(n.ended)
+	}
 	var listeners []*listener
 	for _, h := range n.hosts {
 		for _, l := range h.listeners {
@@ -96,6 +99,15 @@ func (n *Network) end() {
 	}
 	for _, c := range conns {
 		_ = c.Close()
+	}
+}
+
+func (n *Network) isOver() bool {
+	select {
+	case <-n.ended:
+		return true
+	default:
+		return false
 	}
 }
 

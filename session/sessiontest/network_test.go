@@ -335,26 +335,71 @@ func TestDropAfter(t *testing.T) {
 	write(t, c, "before")
 	read(t, s, 6)
 	n.DropAfter("a", "b", 4)
-	write(t, c, "1234")
+	write(t, s, "los")
+	write(t, c, "1234") // the last of them
 	if got := read(t, s, 4); got != "1234" {
 		t.Errorf("%q", got)
-	}
-	if n, err := c.Write([]byte("5")); n != 0 || !errors.Is(err, syscall.ECONNRESET) {
-		t.Error(n, err)
 	}
 	for _, end := range []net.Conn{c, s} {
 		if _, err := end.Read(make([]byte, 1)); !errors.Is(err, syscall.ECONNRESET) {
 			t.Error(err)
 		}
 	}
-	later, _ := pairOn(t, n)
+	if n, err := c.Write([]byte("5")); n != 0 || !errors.Is(err, syscall.ECONNRESET) {
+		t.Error(n, err)
+	}
+	later, other := pairOn(t, n)
 	if n, err := later.Write([]byte("123456")); n != 4 || !errors.Is(err, syscall.ECONNRESET) {
 		t.Error("a later connection:", n, err)
 	}
+	if got := read(t, other, 4); got != "1234" {
+		t.Errorf("%q", got)
+	}
 	n.DropAfter("a", "b", -1)
-	whole, other := pairOn(t, n)
+	whole, last := pairOn(t, n)
 	write(t, whole, "123456")
-	read(t, other, 6)
+	read(t, last, 6)
+}
+
+// Who loops over timeouts notices that the connection was closed.
+func TestCloseAfterTimeout(t *testing.T) {
+	c, _ := pair(t)
+	must(t, c.SetDeadline(time.Unix(1, 0)))
+	if _, err := c.Read(make([]byte, 1)); !isTimeout(err) {
+		t.Error(err)
+	}
+	must(t, c.Close())
+	if _, err := c.Read(make([]byte, 1)); !errors.Is(err, net.ErrClosed) {
+		t.Error("read:", err)
+	}
+	if _, err := c.Write([]byte("x")); !errors.Is(err, net.ErrClosed) {
+		t.Error("write:", err)
+	}
+}
+
+// A dial that waits ends with the network, and none begins with a context that
+// has ended.
+func TestDialEnds(t *testing.T) {
+	dialed := make(chan error, 1)
+	t.Run("test", func(t *testing.T) {
+		n := NewNetwork(t)
+		n.Cut("a", "b")
+		go func() {
+			_, err := n.Host("a").Dial(context.Background(), "b:1")
+			dialed <- err
+		}()
+	})
+	if err := <-dialed; !errors.Is(err, net.ErrClosed) {
+		t.Error(err)
+	}
+	n := NewNetwork(t)
+	_, err := n.Host("b").Listen(t.Context(), 0)
+	must(t, err)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := n.Host("a").Dial(ctx, "b:1"); !errors.Is(err, context.Canceled) {
+		t.Error("dialed with a context that has ended:", err)
+	}
 }
 
 // A hundred hosts, every one with every one, all at once.

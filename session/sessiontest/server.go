@@ -16,9 +16,11 @@ import (
 // ending is how long a server may take to end its commands at the end of a test.
 const ending = 10 * time.Second
 
-// A Server is a session.Server in the test's process, on a network of its own.
+// A Server is a session.Server that runs in the test's process, on a network of
+// its own.
 type Server struct {
-	// Config is the server. Its fields must not be changed any more.
+	// Config is the server itself, as httptest has it. It runs already: its fields
+	// are for reading.
 	Config *session.Server
 
 	t        testing.TB
@@ -40,11 +42,11 @@ func NewServer(t testing.TB) *Server {
 		t.Fatal("sessiontest: ", err)
 	}
 	t.Cleanup(func() { _ = handler.Close() })
-	return Serve(t, &session.Server{Handler: handler})
+	return NewServerWith(t, &session.Server{Handler: handler})
 }
 
-// Serve is NewServer with a server of the test's own.
-func Serve(t testing.TB, config *session.Server) *Server {
+// NewServerWith is NewServer with a server of the test's own.
+func NewServerWith(t testing.TB, config *session.Server) *Server {
 	t.Helper()
 	s := &Server{Config: config, t: t, network: NewNetwork(t)}
 	var err error
@@ -59,6 +61,7 @@ func Serve(t testing.TB, config *session.Server) *Server {
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), ending)
 		defer cancel()
+		s.network.end() // over a link that is cut nobody could say goodbye
 		if s.client != nil {
 			_ = s.client.Close()
 		}
@@ -85,7 +88,7 @@ func (s *Server) Client() *session.Client {
 // Dial returns another client of the server, which the caller closes.
 func (s *Server) Dial(opts *session.Options) *session.Client {
 	s.t.Helper()
-	conn, err := s.Conn(context.Background())
+	conn, err := s.DialConn(s.t.Context())
 	if err != nil {
 		s.t.Fatal("sessiontest: ", err)
 	}
@@ -96,8 +99,8 @@ func (s *Server) Dial(opts *session.Options) *session.Client {
 	return c
 }
 
-// Conn returns a connection to the server, on which nothing was said yet.
-func (s *Server) Conn(ctx context.Context) (net.Conn, error) {
+// DialConn returns a new connection to the server, on which nothing was said yet.
+func (s *Server) DialConn(ctx context.Context) (net.Conn, error) {
 	return s.network.Host("client").Dial(ctx, s.listener.Addr().String())
 }
 

@@ -62,6 +62,15 @@ func TestServerFaults(t *testing.T) {
 	}
 }
 
+// A link that is still cut at the end of the test is in nobody's way.
+func TestServerEndsBehindACut(t *testing.T) {
+	t.Run("test", func(t *testing.T) {
+		srv := NewServer(t)
+		must(t, srv.Client().Command("sleep", "1000").Start())
+		srv.Network().Cut("client", "server")
+	})
+}
+
 // The end of a test ends what still runs.
 func TestServerEnds(t *testing.T) {
 	var cmd *session.Cmd
@@ -75,7 +84,7 @@ func TestServerEnds(t *testing.T) {
 }
 
 func TestServeRefuses(t *testing.T) {
-	srv := Serve(t, &session.Server{})
+	srv := NewServerWith(t, &session.Server{})
 	if err := srv.Client().Command("true").Run(); err == nil {
 		t.Error("a server without a handler ran a command")
 	}

@@ -22,14 +22,16 @@ type stream struct {
 	pieces  []piece
 	size    int  // bytes in pieces
 	ended   bool // the sender has ended it: the last piece is the end
+	dropped bool // the link has: the last piece is a reset
 	unread  bool // nobody will read it
 	broken  bool // it was reset
 }
 
-// A piece is bytes that arrive together; nil is the end.
+// A piece is bytes that arrive together, or how the stream ends.
 type piece struct {
 	at   time.Time
 	data []byte
+	end  error
 }
 
 func newStream(f faults) *stream {
@@ -80,8 +82,8 @@ func (s *stream) tryRead(p []byte) (n int, w waiting, err error) {
 	if w.until = time.Until(first.at); w.until > 0 {
 		return 0, w, nil
 	}
-	if first.data == nil {
-		return 0, w, io.EOF // and stays the first
+	if first.end != nil {
+		return 0, w, first.end // and stays the first
 	}
 	n = copy(p, first.data)
 	if first.data = first.data[n:]; len(first.data) == 0 {
@@ -116,6 +118,8 @@ func (s *stream) tryWrite(p []byte) (n int, w waiting, err error) {
 	switch {
 	case s.ended:
 		return 0, w, net.ErrClosed
+	case s.dropped:
+		return 0, w, syscall.ECONNRESET
 	case (s.broken || s.unread) && !s.faults.cut:
 		return 0, w, syscall.EPIPE
 	}
@@ -123,23 +127,34 @@ func (s *stream) tryWrite(p []byte) (n int, w waiting, err error) {
 		return 0, w, nil
 	}
 	if s.faults.drops {
-		if n = int(min(int64(n), s.faults.left)); n == 0 {
-			return 0, w, errDropped
-		}
+		n = int(min(int64(n), s.faults.left))
 		s.faults.left -= int64(n)
 	}
-	s.put(append([]byte(nil), p[:n]...))
-	s.size += n
+	if n > 0 {
+		s.put(append([]byte(nil), p[:n]...), nil)
+		s.size += n
+	}
+	if s.faults.drops && s.faults.left == 0 {
+		s.dropped = true
+		s.put(nil, syscall.ECONNRESET)
+	}
 	return n, w, nil
 }
 
+// isDropped reports whether the link has dropped the connection here.
+func (s *stream) isDropped() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.dropped
+}
+
 // put puts a piece on its way. None overtakes another.
-func (s *stream) put(data []byte) {
+func (s *stream) put(data []byte, end error) {
 	at := time.Now().Add(s.faults.delay)
 	if n := len(s.pieces); n > 0 && at.Before(s.pieces[n-1].at) {
 		at = s.pieces[n-1].at
 	}
-	s.pieces = append(s.pieces, piece{at, data})
+	s.pieces = append(s.pieces, piece{at, data, end})
 	s.wake()
 }
 
@@ -151,8 +166,8 @@ func (s *stream) end() bool {
 		return false
 	}
 	s.ended = true
-	if !s.broken && !s.unread {
-		s.put(nil)
+	if !s.broken && !s.unread && !s.dropped {
+		s.put(nil, io.EOF)
 	}
 	return true
 }
