@@ -46,32 +46,22 @@ func (r *runner) explainHost(f *failure, err error) bool {
 		return false
 	}
 	f.msg = plain(err)
-	const compare = "compare the key with, at the host: ssh-keygen -l -f /etc/ssh/ssh_host_%s_key.pub; then"
+	const compare = "compare it with the fingerprint that rexd logs at start (rexd --check prints it too); then"
 	switch {
 	case host.Unknown():
-		f.withHint(compare+": %s", keyName(host.Key), r.again("-o", "StrictHostKeyChecking=accept-new"))
+		f.withHint(compare+": %s", r.again("-o", "StrictHostKeyChecking=accept-new"))
 	case host.Differs():
 		ask := []string{"-o", "StrictHostKeyChecking=ask"}
 		if r.inv.batchMode.value {
 			ask = append(ask, "-o", "BatchMode=no")
 		}
-		f.withHint(compare+", on a terminal: %s", keyName(host.Key), r.again(ask...))
+		f.withHint(compare+", on a terminal: %s", r.again(ask...))
 	case host.Revoked():
 		f.withHint("who revoked it has a reason; look at line %d: less %s", host.Result.Line, shellQuote(host.Result.File))
 	default:
 		f.withHint("if that is right: ssh-keygen -R %s -f %s", shellQuote(host.Name), shellQuote(host.Result.File))
 	}
 	return true
-}
-
-// keyName is the type of a host key as the names of sshd's files have it.
-func keyName(key *auth.Key) string {
-	switch t := key.Type(); {
-	case strings.HasPrefix(t, "ecdsa-"):
-		return "ecdsa"
-	default:
-		return strings.TrimPrefix(t, "ssh-")
-	}
 }
 
 // explainKeys explains that no key let the user in, or that there is none.

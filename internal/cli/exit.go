@@ -5,10 +5,12 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
 
+	"github.com/rexec/rex/internal/transport"
 	"github.com/rexec/rex/proto"
 	"github.com/rexec/rex/session"
 )
@@ -152,9 +154,9 @@ func (r *runner) explainTimeout() *failure {
 // unknown.
 func (r *runner) lookThere() string {
 	if r.isStarted() {
-		return "to see whether it still runs: " + r.instead("ps", "-fp", strconv.Itoa(r.cmd.Pid()))
+		return "to see whether it still runs: " + r.inv.instead("ps", "-fp", strconv.Itoa(r.cmd.Pid()))
 	}
-	return "to see whether it runs, before it is started again: " + r.instead("ps", "-ef")
+	return "to see whether it runs, before it is started again: " + r.inv.instead("ps", "-ef")
 }
 
 // explainNoStart says why there was no connection any more when the command
@@ -170,15 +172,18 @@ func (r *runner) explainNoStart(err error) *failure {
 // explainLoss says what is known of a command whose end record did not come.
 func (r *runner) explainLoss(missing *session.ExitMissingError) *failure {
 	f := fail(howLost, "%s", plain(missing))
-	if errors.Is(missing, session.ErrConnLost) {
+	unanswered := errors.Is(missing, session.ErrConnLost) && !missing.Started && r.link.silent()
+	switch {
+	case unanswered:
+		f.msg = "connection lost" + r.whyLost(missing.Cause) + ": no daemon has answered"
+	case errors.Is(missing, session.ErrConnLost):
 		f.msg = "connection lost" + r.whyLost(missing.Cause) + ": " + known(missing)
-		if !missing.Started && r.link.silent() {
-			f.msg = "connection lost" + r.whyLost(missing.Cause) + ": no daemon has answered"
-		}
 	}
 	switch {
 	case r.link.hint != "" && !missing.Started:
 		f.hint = r.link.hint
+	case unanswered:
+		f.hint = r.again("-v")
 	case r.inv.orphan == session.OrphanKeep && missing.Started:
 		f.hint = r.fate()
 	default:
@@ -193,18 +198,32 @@ func (r *runner) whyLost(err error) string {
 	if why := r.link.whyEnded(); why != "" {
 		return ", " + why
 	}
-	r.ui.debugf("%s", plain(err))
-	why := strings.NewReplacer("connection lost", "", "link lost: ", "", "session lost: ", "", "read: ", "").Replace(plain(err))
-	why = strings.TrimPrefix(why, ": ")
-	gone := errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)
-	switch {
-	case why == "":
+	if err == nil {
 		return ""
-	case gone, why == io.EOF.Error(), why == io.ErrUnexpectedEOF.Error():
-		return ", the other end is gone"
 	}
-	return ", " + why
+	r.ui.debugf("%s", plain(err))
+	if unjudged, ok := errors.AsType[*transport.HandshakeError](err); ok {
+		return ", " + unjudged.Reason
+	}
+	if silent, ok := errors.AsType[*transport.SilentPeerError](err); ok {
+		return ", " + silent.Error()
+	}
+	is := func(target error) bool { return errors.Is(err, target) }
+	switch {
+	case slices.ContainsFunc([]error{io.EOF, io.ErrUnexpectedEOF, syscall.ECONNRESET, syscall.EPIPE, wsaAborted, wsaReset}, is):
+		return ", the other end is gone"
+	case slices.ContainsFunc([]error{syscall.ETIMEDOUT, wsaTimedOut}, is):
+		return ", the other end is silent"
+	}
+	return ""
 }
+
+// What Windows calls the loss of a connection; no other system has these.
+const (
+	wsaAborted  = syscall.Errno(10053)
+	wsaReset    = syscall.Errno(10054)
+	wsaTimedOut = syscall.Errno(10060)
+)
 
 // known is what is known of the command.
 func known(missing *session.ExitMissingError) string {
@@ -245,13 +264,13 @@ func (r *runner) refusalHint(code proto.Code) string {
 	}
 	switch code {
 	case proto.CodeNotFound:
-		return "rex exec starts programs without a shell; to look for it: " + r.instead("command", "-v", name)
+		return "rex exec starts programs without a shell; to look for it: " + r.inv.instead("command", "-v", name)
 	case proto.CodeNotExecutable, proto.CodeIsDirectory:
-		return r.instead("ls", "-ld", name)
+		return r.inv.instead("ls", "-ld", name)
 	case proto.CodeTooBig:
-		return "send data on stdin, not as arguments: " + r.instead("command") + " <file"
+		return "send data on stdin, not as arguments: " + r.inv.instead("command") + " <file"
 	case proto.CodeNoDirectory:
-		return "--dir is relative to the home directory: " + r.inv.without("--dir", "--status-file").retype(false, []string{"ls", "-ld", r.inv.dir})
+		return "--dir is relative to the home directory: " + r.inv.without("--dir").instead("ls", "-ld", r.inv.dir)
 	case proto.CodeBusy:
 		return "too many commands run on this session; try again later: " + r.again()
 	case proto.CodeShuttingDown, proto.CodeStartTimeout:

@@ -3,11 +3,14 @@ package cli
 import (
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
+	"github.com/rexec/rex/internal/transport"
 	"github.com/rexec/rex/proto"
 	"github.com/rexec/rex/session"
 )
@@ -45,8 +48,8 @@ func TestRefusals(t *testing.T) {
 		}
 	}
 	for code, want := range map[proto.Code]string{
-		proto.CodeNotFound:    "rex '--dir=/no where' bob@host command -v 'prog ram'",
-		proto.CodeNoDirectory: "rex bob@host ls -ld '/no where'",
+		proto.CodeNotFound:    "rex '--dir=/no where' bob@host command -v \"'prog ram'\"",
+		proto.CodeNoDirectory: "rex bob@host ls -ld \"'/no where'\"",
 		proto.CodeBusy:        "rex '--dir=/no where' bob@host 'prog ram' x",
 	} {
 		if f := r.explain(&session.Error{Code: code}); !strings.Contains(f.hint, want) {
@@ -59,17 +62,22 @@ func TestRefusals(t *testing.T) {
 }
 
 func TestExplain(t *testing.T) {
-	lost := fmt.Errorf("%w: cut", session.ErrConnLost)
+	lostBy := func(cause error) error { return fmt.Errorf("%w: read: %w", session.ErrConnLost, cause) }
+	lost := lostBy(errors.New("cut"))
 	for _, c := range []struct {
 		name string
 		err  error
 		msg  string
 		hint string
 	}{
-		{"not started", &session.ExitMissingError{Cause: lost}, "connection lost, cut: it is unknown whether the command was started", "before it is started again: rex -o ConnectTimeout=2 host ps -ef"},
-		{"running", &session.ExitMissingError{Started: true, Cause: lost}, "connection lost, cut: the command was running", "rex -o ConnectTimeout=2 host ps -ef"},
+		{"not started", &session.ExitMissingError{Cause: lost}, "connection lost: it is unknown whether the command was started", "before it is started again: rex -o ConnectTimeout=2 host ps -ef"},
+		{"running", &session.ExitMissingError{Started: true, Cause: lost}, "connection lost: the command was running", "rex -o ConnectTimeout=2 host ps -ef"},
+		{"ended", &session.ExitMissingError{Cause: lostBy(io.ErrUnexpectedEOF)}, "connection lost, the other end is gone: it", ""},
+		{"reset", &session.ExitMissingError{Cause: lostBy(syscall.ECONNRESET)}, "connection lost, the other end is gone: it", ""},
+		{"no answer", &session.ExitMissingError{Cause: lostBy(syscall.ETIMEDOUT)}, "connection lost, the other end is silent: it", ""},
+		{"silent", &session.ExitMissingError{Cause: lostBy(&transport.SilentPeerError{For: time.Minute})}, "connection lost, the peer has been silent for 1m0s: it", ""},
 		{"truncated", fmt.Errorf("%w: 3 bytes", session.ErrTruncated), "bytes are missing: 3 bytes", "again"},
-		{"lost before", lost, "connection lost, cut: the command was not started", "rex -v -o ConnectTimeout=2 host x"},
+		{"lost before", lost, "connection lost: the command was not started", "rex -v -o ConnectTimeout=2 host x"},
 		{"in time", errConnectTimeout, "no answer from host within 2s", "rex -o ConnectTimeout=8 host x"},
 		{"other", errors.New("session: reading Stdin: is a directory"), "reading Stdin: is a directory", "rex -v -o ConnectTimeout=2 host x"},
 	} {
@@ -82,6 +90,12 @@ func TestExplain(t *testing.T) {
 		if strings.Contains(f.msg, "session:") {
 			t.Errorf("%s: %q names a package", c.name, f.msg)
 		}
+	}
+	r := testRunner(t, "local:", "x")
+	r.link.conn = &programConn{}
+	f := r.explain(&session.ExitMissingError{Cause: lost})
+	if f.msg != "connection lost: no daemon has answered" || f.hint != "rex -v local: x" {
+		t.Errorf("silent: %+v", f)
 	}
 }
 
@@ -160,7 +174,7 @@ func TestConclude(t *testing.T) {
 
 func TestShellQuote(t *testing.T) {
 	for in, want := range map[string]string{
-		"": "''", "plain": "plain", "bob@host:22": "bob@host:22", "a b": "'a b'", "it's": `'it'\''s'`, "$x": "'$x'", "a\nb": "'a\nb'", "*": "'*'", "grün": "'grün'",
+		"": "''", "plain": "plain", "bob@host:22": "bob@host:22", "a b": "'a b'", "it's": `"it's"`, "it's $x": `'it'\''s $x'`, "$x": "'$x'", "a\nb": "'a\nb'", "*": "'*'", "grün": "'grün'",
 	} {
 		if got := shellQuote(in); got != want {
 			t.Errorf("%q: %s, want %s", in, got, want)

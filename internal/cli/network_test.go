@@ -247,7 +247,7 @@ func TestNetworkHosts(t *testing.T) {
 		n.fails("changed", "the key of the host "+name+" has changed", "ssh-keygen -R '"+name+"' -f "+file, "-oStrictHostKeyChecking="+strict, "127.0.0.1", "id")
 	}
 	os.Remove(file)
-	n.fails("unknown", name+" is not known", "ssh-keygen -l -f /etc/ssh/ssh_host_ed25519_key.pub; then: rex -o StrictHostKeyChecking=accept-new"+same, "127.0.0.1", "id")
+	n.fails("unknown", name+" is not known", "the fingerprint that rexd logs at start (rexd --check prints it too); then: rex -o StrictHostKeyChecking=accept-new"+same, "127.0.0.1", "id")
 	n.fails("strict", "strict host key checking is on", ": rex -o StrictHostKeyChecking=accept-new"+same, "-oStrictHostKeyChecking=yes", "127.0.0.1", "id")
 	os.WriteFile(file, []byte("127.0.0.1 "+other.String()+"\n"), 0o600)
 	n.fails("differs", "accept-new does not cover a host whose sshd has another key",

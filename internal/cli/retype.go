@@ -33,7 +33,7 @@ func (v *invocation) retype(exact bool, words []string, more ...string) string {
 			line = append(line, v.hostText(slices.Contains(replaced, "-p")))
 		}
 		if option != nil && !slices.Contains(replaced, optionName(option)) {
-			line = append(line, option...)
+			line = append(line, withoutValues(option)...)
 		}
 	}
 	if len(words) > 0 && len(words[0]) > 1 && words[0][0] == '-' && !ended {
@@ -80,6 +80,27 @@ func optionName(option []string) string {
 	return name
 }
 
+// withoutValues is an option without the values of variables, which may be
+// secret.
+func withoutValues(option []string) []string {
+	hide := func(text string) string {
+		name, _, _ := strings.Cut(text, "=")
+		return name + "=…"
+	}
+	if text, ok := strings.CutPrefix(option[0], "--env="); ok {
+		return []string{"--env=" + hide(text)}
+	}
+	if optionName(option) != "-o setenv" {
+		return option
+	}
+	_, value := splitKeyword(option[1])
+	words, _ := splitQuoted(value) // was taken before
+	for i, word := range words {
+		words[i] = hide(word)
+	}
+	return []string{"-o", "SetEnv=" + strings.Join(words, " ")}
+}
+
 // hostText is the host as it was typed, or without its port.
 func (v *invocation) hostText(portless bool) string {
 	if t := v.target; portless && t.port != 0 {
@@ -109,19 +130,25 @@ func quoteCommand(words []string) []string {
 func (r *runner) again(more ...string) string { return r.inv.retype(r.exact, r.inv.words, more...) }
 
 // instead is the command line with a command for the login shell in place of
-// its own, and without the file of its status.
-func (r *runner) instead(words ...string) string {
-	return r.inv.without("--status-file").retype(false, words)
+// its own, and without the file of its status. The words go through two shells.
+func (v *invocation) instead(words ...string) string {
+	for i, word := range words {
+		words[i] = shellQuote(word)
+	}
+	return v.without("--status-file", "-o remotecommand").retype(false, words)
 }
 
 // shellQuote makes a word that a shell reads as it is: also zsh, which looks
-// for files for [ and for programs for = in front.
+// for files for [ and for programs for = in front, and ! in double quotes.
 func shellQuote(word string) string {
 	safe := func(r rune) bool {
-		return r == '_' || '0' <= r && r <= '9' || 'a' <= r|0x20 && r|0x20 <= 'z' || strings.ContainsRune("@%+=:,./-", r)
+		return r == '_' || '0' <= r && r <= '9' || 'a' <= r|0x20 && r|0x20 <= 'z' || strings.ContainsRune("@%+=:,./-…", r)
 	}
 	if word != "" && word[0] != '=' && !strings.ContainsFunc(word, func(r rune) bool { return !safe(r) }) {
 		return word
+	}
+	if strings.Contains(word, "'") && !strings.ContainsAny(word, "\"$`\\!") {
+		return `"` + word + `"`
 	}
 	return "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
 }

@@ -25,7 +25,8 @@ func TestRetype(t *testing.T) {
 		{[]string{"--json", "host", "x"}, []string{"--status-file", "FILE"}, "rex --status-file FILE host x"},
 		{[]string{"--", "exec", "-x"}, nil, "rex -- exec -x"},
 		{[]string{"host", "--", "-x"}, nil, "rex host -- -x"},
-		{[]string{"[::1]:7", "echo", "a b", "it's", "=ls", "*", "[a]", "$HOME"}, nil, `rex '[::1]:7' echo 'a b' 'it'\''s' '=ls' '*' '[a]' '$HOME'`},
+		{[]string{"[::1]:7", "echo", "a b", "it's", "=ls", "*", "[a]", "$HOME"}, nil, `rex '[::1]:7' echo 'a b' "it's" '=ls' '*' '[a]' '$HOME'`},
+		{[]string{"--env", "A=secret", "-oSetEnv=B=secret C='a secret'", "host"}, nil, "rex --env=A=… -o 'SetEnv=B=… C=…' host"},
 		{[]string{"host", long}, nil, "rex host COMMAND"},
 		{[]string{"host", "a\nb"}, nil, "rex host COMMAND"},
 	} {
@@ -44,9 +45,14 @@ func TestRetype(t *testing.T) {
 	if got, want := r.again("-v"), "rex exec -v -p 17 --dir=/x host prog arg"; got != want {
 		t.Errorf("got %s, want %s", got, want)
 	}
-	if got, want := r.instead("ps", "-ef"), "rex -p 17 --dir=/x host ps -ef"; got != want {
+	if got, want := r.inv.instead("ps", "-ef"), "rex -p 17 --dir=/x host ps -ef"; got != want {
 		t.Errorf("got %s, want %s", got, want)
 	}
+	r = testRunner(t, "-o", "RemoteCommand=x", "--status-file=/s", "host")
+	if got, want := r.inv.instead("ls", "it's"), `rex host ls '"it'\''s"'`; got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+	r = testRunner(t, "-p", "17", "--dir=/x", "host", "prog", "arg")
 	if got, want := r.inv.without("--dir").retype(true, r.inv.words), "rex exec -p 17 host prog arg"; got != want {
 		t.Errorf("got %s, want %s", got, want)
 	}

@@ -81,6 +81,14 @@ func TestCheckFinds(t *testing.T) {
 	if err := os.Chmod(exposed, 0o666); err != nil {
 		t.Fatal(err)
 	}
+	inOpen := filepath.Join(filepath.Dir(open), "it's")
+	if err := os.WriteFile(inOpen, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	move := "rexd: hint: move the file to /etc/rex/rexd.toml, where only root writes\n"
+	if os.Geteuid() != 0 {
+		move = "rexd: hint: others can change " + filepath.Dir(open) + "; have the file where only " + userName() + " writes\n"
+	}
 	const network = "listen = [':0']\nallow_users = ['root']\nsshd_policy_acknowledged = true\n"
 	noAuthority := writeConfig(t, "\ntrusted_user_ca_keys = '/nonexistent/ca'\n"+network)
 	exposedList := writeConfig(t, fmt.Sprintf("revoked_keys = %q\n", exposed)+network)
@@ -95,6 +103,7 @@ func TestCheckFinds(t *testing.T) {
 		{[]string{"--listen", ":0", "--host-key", "/nonexistent"}, []string{root, "key file /nonexistent: no such file", "ssh-keygen -t ed25519 -N '' -f /nonexistent makes one"}},
 		{[]string{"--config", "/nonexistent"}, []string{"cannot read the configuration"}},
 		{[]string{"--config", exposed}, []string{"rexd: error: cannot read the configuration: everybody may write " + exposed + " (mode 666)\nrexd: hint: chmod go-w " + exposed + "\n"}},
+		{[]string{"--config", inOpen}, []string{move}},
 		{[]string{"--listen", "unix:" + file + ".d/e/s"}, []string{"rexd: error: socket " + file + ".d/e/s: ", "rexd: hint: mkdir -p -m 700 " + file + ".d/e\n"}},
 		{[]string{"--config", noAuthority}, []string{noAuthority + ":2: trusted_user_ca_keys: open /nonexistent/ca: no such file or directory\n2| trusted_user", "rexd: hint: install -m 644 /dev/null /nonexistent/ca makes"}},
 		{[]string{"--config", exposedList}, []string{exposedList + ":1: revoked_keys: ", "rexd: hint: chown " + userName() + " " + exposed + " && chmod go-w " + exposed + "\n"}},

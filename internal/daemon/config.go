@@ -117,7 +117,7 @@ func loadSettings(f *flags, getenv func(string) string, withDefault bool) (*sett
 		switch doc, err := readConfig(name); {
 		case errors.Is(err, fs.ErrNotExist) && f.config == "":
 		case err != nil:
-			return nil, usageErrorf(hintConfig(err, getenv), "cannot read the configuration: %w", err)
+			return nil, usageErrorf(hintConfig(name, err, getenv), "cannot read the configuration: %w", err)
 		default:
 			if err := s.apply(name, doc); err != nil {
 				return nil, err
@@ -139,10 +139,21 @@ func defaultFile(uid int, getenv func(string) string) string {
 	return filepath.Join(home, ".config/rex/rexd.toml")
 }
 
-// hintConfig is about a file that a flag named.
-func hintConfig(err error, getenv func(string) string) string {
-	if name := defaultFile(os.Geteuid(), getenv); name != "" && errors.Is(err, fs.ErrNotExist) {
-		return "name a file that is there, or leave out --config: then it is " + name
+// hintConfig is about the file that is called name.
+func hintConfig(name string, err error, getenv func(string) string) string {
+	usual := defaultFile(os.Geteuid(), getenv)
+	e, exposed := errors.AsType[*transport.ExposedError](err)
+	switch {
+	case exposed && isFile(e.Path) && e.Writable:
+		return "chmod go-w " + shellQuote(e.Path)
+	case exposed && isFile(e.Path):
+		return "chown " + userName() + " " + shellQuote(e.Path)
+	case exposed && os.Geteuid() == 0 && name != usual:
+		return "move the file to " + usual + ", where only root writes"
+	case exposed:
+		return "others can change " + e.Path + "; have the file where only " + userName() + " writes"
+	case usual != "" && errors.Is(err, fs.ErrNotExist):
+		return "name a file that is there, or leave out --config: then it is " + usual
 	}
 	return ""
 }

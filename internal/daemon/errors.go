@@ -8,7 +8,9 @@ import (
 	"io"
 	"io/fs"
 	"net"
+	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"syscall"
 
@@ -41,7 +43,7 @@ func (e *hintedError) Unwrap() error { return e.err }
 // socketError knows what to do where there is no directory for a socket.
 func socketError(path string, err error) error {
 	if errors.Is(err, fs.ErrNotExist) {
-		return &hintedError{err, "mkdir -p -m 700 " + filepath.Dir(path)}
+		return &hintedError{err, "mkdir -p -m 700 " + shellQuote(filepath.Dir(path))}
 	}
 	return err
 }
@@ -74,7 +76,7 @@ func report(w io.Writer, err error) {
 	}
 	fmt.Fprintf(w, "rexd: error: %s\n", escapeIf(strings.TrimRight(err.Error(), "\n"), unsafeOnTerminal))
 	if hint := hintFor(err); hint != "" {
-		fmt.Fprintf(w, "rexd: hint: %s\n", hint)
+		fmt.Fprintf(w, "rexd: hint: %s\n", escapeIf(hint, unsafeOnTerminal))
 	}
 }
 
@@ -92,12 +94,6 @@ func hintFor(err error) string {
 		}
 		return "stop what listens there, or choose another path"
 	}
-	if e, ok := errors.AsType[*transport.ExposedError](err); ok {
-		if e.Writable {
-			return "chmod go-w " + e.Path
-		}
-		return "chown " + userName() + " " + e.Path
-	}
 	if e, ok := errors.AsType[*auth.KeyFileError](err); ok {
 		return hintKeyFile(e)
 	}
@@ -108,6 +104,22 @@ func hintFor(err error) string {
 		return "choose an unused path in a directory that nobody else can write to, such as /run/rex (root) or $XDG_RUNTIME_DIR"
 	}
 	return ""
+}
+
+// isFile reports whether there is a file at path itself, to which another owner
+// and mode may be given. A directory on the way has those that it has for a
+// reason: it may be somebody's home.
+func isFile(path string) bool {
+	info, err := os.Lstat(path)
+	return err == nil && info.Mode().IsRegular()
+}
+
+// shellQuote makes a word that a shell reads as it is.
+func shellQuote(word string) string {
+	if regexp.MustCompile(`^[\w@%+:,./-][\w@%+=:,./-]*$`).MatchString(word) {
+		return word
+	}
+	return "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
 }
 
 // hintSocket is about addresses of TCP that cannot be had.

@@ -111,16 +111,17 @@ func loadKeys(files []string, mayMiss bool) ([]hostKey, error) {
 
 // hintKeyFile says how to mend the file of a host key.
 func hintKeyFile(e *auth.KeyFileError) string {
+	path := shellQuote(e.Path)
 	private, isPublic := strings.CutSuffix(e.Path, ".pub")
 	switch {
 	case isPublic && !strings.HasSuffix(private, "-cert"):
-		return "the private key is needed: rexd --host-key " + private
+		return "the private key is needed: rexd --host-key " + shellQuote(private)
 	case errors.Is(e, auth.ErrExposed):
-		return "chmod 600 " + e.Path + ", and chown it to the user who runs rexd"
+		return "chmod 600 " + path + ", and chown it to the user who runs rexd"
 	case errors.Is(e, fs.ErrNotExist):
-		return "ssh-keygen -t ed25519 -N '' -f " + e.Path + " makes one"
+		return "ssh-keygen -t ed25519 -N '' -f " + path + " makes one"
 	case errors.Is(e, fs.ErrPermission):
-		return "run rexd as the owner of " + e.Path + ", or name another key: rexd --host-key FILE"
+		return "run rexd as the owner of " + path + ", or name another key: rexd --host-key FILE"
 	}
 	return "name another key: rexd --host-key FILE, or host_keys = [...] in the configuration"
 }

@@ -76,8 +76,8 @@ func TestLogOnTerminal(t *testing.T) {
 
 func TestReportEscapes(t *testing.T) {
 	var b strings.Builder
-	report(&b, usageErrorf("do that", "%s\nsecond line", hostile))
-	want := "rexd: error: a\\x1b[2J\nb\\u009b1m\\u202ec\\x7f\ufffdd\nsecond line\nrexd: hint: do that\n"
+	report(&b, usageErrorf("do that with "+shellQuote("it's\x1b"), "%s\nsecond line", hostile))
+	want := "rexd: error: a\\x1b[2J\nb\\u009b1m\\u202ec\\x7f\ufffdd\nsecond line\nrexd: hint: do that with 'it'\\''s\\x1b'\n"
 	if b.String() != want {
 		t.Errorf("%q, want %q", b.String(), want)
 	}

@@ -14,6 +14,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/rexec/rex/internal/account"
 	"github.com/rexec/rex/internal/auth/authorize"
 )
 
@@ -28,16 +29,8 @@ func (s *settings) hintSSHD() string {
 	return "give rexd the same restrictions, then set sshd_policy_acknowledged = true in " + s.rootsFile()
 }
 
-// hintAllow is the command again, with what it lacks.
 func (s *settings) hintAllow() string {
-	cmd := "rexd"
-	if s.file != "" {
-		cmd += " --config " + s.file
-	}
-	for _, addr := range s.listen {
-		cmd += " --listen " + addr.String()
-	}
-	return cmd + ` --allow-user alice, or allow_users = ["alice"] in ` + s.rootsFile()
+	return `add --allow-user alice to the command, or allow_users = ["alice"] in ` + s.rootsFile()
 }
 
 // A network is who may log in over TCP, with what was found out about it.
@@ -118,13 +111,21 @@ func (s *settings) explainPolicy(err error) error {
 	return valueError(s.file, doc, e.Key, hintFile(e), e.Err)
 }
 
-// hintFile says how to mend a file of the administrator.
+// hintFile says how to mend a file of the administrator. An empty list of what
+// is revoked is none.
 func hintFile(e *authorize.FileError) string {
+	path := shellQuote(e.Path)
+	unsafe, exposed := errors.AsType[*account.UnsafeFileError](e)
 	switch {
-	case e.Exposed:
-		return "chown " + userName() + " " + e.Path + " && chmod go-w " + e.Path
+	case exposed && isFile(unsafe.Path):
+		path = shellQuote(unsafe.Path)
+		return "chown " + userName() + " " + path + " && chmod go-w " + path
+	case exposed:
+		return "name a file that only " + userName() + " can change with " + e.Key
+	case errors.Is(e, fs.ErrNotExist) && e.Key == "revoked_keys":
+		return "restore the list " + path + ", or name another with " + e.Key
 	case errors.Is(e, fs.ErrNotExist):
-		return "install -m 644 /dev/null " + e.Path + " makes an empty one, or name another with " + e.Key
+		return "install -m 644 /dev/null " + path + " makes an empty one, or name another with " + e.Key
 	}
 	return ""
 }

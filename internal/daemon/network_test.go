@@ -116,18 +116,30 @@ func TestNetworkOfOthers(t *testing.T) {
 // TestNetworkHints repeat what was typed.
 func TestNetworkHints(t *testing.T) {
 	s := &settings{listen: []address{{tcp: "127.0.0.1:17390"}, {path: "/run/s"}}}
-	if got := s.hintAllow(); got != `rexd --listen 127.0.0.1:17390 --listen unix:/run/s --allow-user alice, or allow_users = ["alice"] in /etc/rex/rexd.toml` {
+	if got := s.hintAllow(); got != `add --allow-user alice to the command, or allow_users = ["alice"] in /etc/rex/rexd.toml` {
 		t.Error(got)
 	}
 	if got := s.hintSSHD(); !strings.HasSuffix(got, " set sshd_policy_acknowledged = true in /etc/rex/rexd.toml") {
 		t.Error(got)
 	}
 	s.file = "/my.toml"
-	if got := s.hintAllow(); !strings.HasPrefix(got, "rexd --config /my.toml --listen") || !strings.HasSuffix(got, " in /my.toml") {
+	if got := s.hintAllow(); !strings.HasSuffix(got, " in /my.toml") {
 		t.Error(got)
 	}
 	if got := s.hintSSHD(); !strings.HasSuffix(got, " in /my.toml") {
 		t.Error(got)
+	}
+	home := &account.UnsafeFileError{Path: t.TempDir(), Why: "belongs to another user"}
+	for _, c := range []struct {
+		err  error
+		want string
+	}{
+		{home, "name a file that only " + userName() + " can change with revoked_keys"},
+		{fs.ErrNotExist, "restore the list '/a b', or name another with revoked_keys"},
+	} {
+		if got := hintFile(&authorize.FileError{Key: "revoked_keys", Path: "/a b", Exposed: c.err == home, Err: c.err}); got != c.want {
+			t.Errorf("%q, want %q", got, c.want)
+		}
 	}
 }
 
@@ -217,6 +229,9 @@ func TestHostKeys(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), c.want) || !strings.Contains(hintFor(err), c.hint) || strings.Contains(err.Error(), "\n") {
 			t.Errorf("%+v: %v, %v, hint %q", c.src, keys, err, hintFor(err))
 		}
+	}
+	if got := hintFor(&auth.KeyFileError{Path: "/a b", Err: auth.ErrExposed}); !strings.Contains(got, "chmod 600 '/a b',") {
+		t.Error(got)
 	}
 	denied := &auth.KeyFileError{Path: "/k", Err: fs.ErrPermission}
 	if !strings.Contains(hintFor(denied), "run rexd as the owner of /k") {

@@ -153,8 +153,8 @@ func (h *hosts) ask(ctx context.Context, e *HostError) error {
 	question += "connect and remember the key (yes/no/[fingerprint])? "
 	for range maxAsked {
 		answer, err := h.Asker.Answer(ctx, question)
-		if err == nil {
-			err = ctx.Err() // it came too late
+		if ctx.Err() != nil {
+			err = context.Cause(ctx) // an answer came too late
 		}
 		if errors.Is(err, io.EOF) {
 			return ErrDeclined

@@ -3,6 +3,7 @@
 package login
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -206,6 +207,12 @@ func TestHostQuestion(t *testing.T) {
 	data, _ := os.ReadFile(file)
 	if strings.Count(string(data), "\n") != 2 || !strings.Contains(string(data), "\n|1|") {
 		t.Errorf("the file is %q", data)
+	}
+	ctx, cancel := context.WithCancelCause(t.Context())
+	late := errors.New("too late")
+	cancel(late)
+	if h, s.err = (&hosts{Config: cfg}), io.EOF; !errors.Is(h.ask(ctx, &HostError{Key: c.shown}), late) {
+		t.Error("an answer is taken too late, or its lack not explained")
 	}
 	if h, err = loadHosts(cfg); err != nil || h.verify(t.Context(), proof) != nil {
 		t.Errorf("not known afterwards: %v", err)

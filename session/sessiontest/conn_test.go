@@ -1,10 +1,10 @@
 package sessiontest
 
 import (
+	"net"
 	"testing"
 
 	"golang.org/x/net/nettest"
-	"net"
 )
 
 // The contract of net.Conn, as the Go project tests it.

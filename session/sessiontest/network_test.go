@@ -88,7 +88,7 @@ func TestAddresses(t *testing.T) {
 
 func TestNames(t *testing.T) {
 	n := NewNetwork(t)
-	if n.Host("a") != n.Host("a") || n.Host("a").Name() != "a" {
+	if a := n.Host("a"); a != n.Host("a") || a.Name() != "a" {
 		t.Error("two hosts of one name")
 	}
 	for _, name := range []string{"", "a:b", "a b", "a\n"} {
