@@ -72,7 +72,7 @@ func oneOfEach(s *Spawner, i int) error {
 
 func TestNoLeakSequential(t *testing.T) {
 	needProc(t)
-	rounds := 300
+	rounds := 150
 	if testing.Short() {
 		rounds = 60
 	}
