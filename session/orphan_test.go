@@ -295,13 +295,14 @@ func TestKeptStdinStaysOpen(t *testing.T) {
 }
 
 func TestTimeout(t *testing.T) {
+	const enough = time.Second // for a shell to set its traps on a busy machine
 	eachMode(t, func(t *testing.T, mode string) {
 		link := connect(t, &session.Server{Handler: newHandler(t, mode)})
 		word := aeon()
 		killAtEnd(t, word)
 		script, n := wildTree(mode, word)
 		cmd := link.sh("trap '' TERM; echo before; " + script)
-		cmd.Timeout = 150 * time.Millisecond
+		cmd.Timeout = enough
 		out, err := finishOutput(t, cmd)
 		if string(out) != "before\nready\n" {
 			t.Errorf("output %q", out)
@@ -324,7 +325,7 @@ func TestTimeout(t *testing.T) {
 			{"exec sleep 600", "exit error: signal: hangup (timeout)", proto.HowTimeout},
 		} {
 			cmd := link.sh(c.script)
-			cmd.Timeout = 100 * time.Millisecond
+			cmd.Timeout = enough
 			if err := finish(t, "Run", cmd.Run); kindOf(err) != c.want || cmd.ProcessState.Success() {
 				t.Errorf("%s: %v", c.script, err)
 			} else if r := cmd.ProcessState.Record(); r.How != c.how {

@@ -14,7 +14,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/rexec/rex/internal/account"
 	"github.com/rexec/rex/internal/auth/authorize"
 )
 
@@ -115,12 +114,11 @@ func (s *settings) explainPolicy(err error) error {
 // is revoked is none.
 func hintFile(e *authorize.FileError) string {
 	path := shellQuote(e.Path)
-	unsafe, exposed := errors.AsType[*account.UnsafeFileError](e)
 	switch {
-	case exposed && isFile(unsafe.Path):
-		path = shellQuote(unsafe.Path)
+	case e.Exposed != "" && isFile(e.Exposed):
+		path = shellQuote(e.Exposed)
 		return "chown " + userName() + " " + path + " && chmod go-w " + path
-	case exposed:
+	case e.Exposed != "":
 		return "name a file that only " + userName() + " can change with " + e.Key
 	case errors.Is(e, fs.ErrNotExist) && e.Key == "revoked_keys":
 		return "restore the list " + path + ", or name another with " + e.Key

@@ -23,8 +23,8 @@ var (
 type FileError struct {
 	Key     string // revoked_keys or trusted_user_ca_keys
 	Path    string
-	Exposed bool  // others could have written it
-	Err     error // why it cannot be used, never nil
+	Exposed string // what others could have changed: the file, or a directory on the way
+	Err     error  // why it cannot be used, never nil
 }
 
 func (e *FileError) Error() string { return e.Key + ": " + e.Err.Error() }

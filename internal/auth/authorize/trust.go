@@ -35,8 +35,11 @@ func (c *cached[T]) get(system System) (T, error) {
 	}
 	data, err := system.ReadFile(c.path, c.limit)
 	if err != nil {
-		_, exposed := errors.AsType[*account.UnsafeFileError](err)
-		return none, &FileError{c.key, c.path, exposed, err}
+		e := &FileError{Key: c.key, Path: c.path, Err: err}
+		if unsafe, ok := errors.AsType[*account.UnsafeFileError](err); ok {
+			e.Exposed = unsafe.Path
+		}
+		return none, e
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -45,7 +48,7 @@ func (c *cached[T]) get(system System) (T, error) {
 	}
 	value, err := c.parse(data)
 	if err != nil {
-		return none, &FileError{c.key, c.path, false, fmt.Errorf("%s: %w", c.path, err)}
+		return none, &FileError{c.key, c.path, "", fmt.Errorf("%s: %w", c.path, err)}
 	}
 	c.known, c.data, c.value = true, data, value
 	return value, nil
