@@ -61,7 +61,7 @@ func (n *network) keygen(passphrase, name string) {
 		}
 		n.t.Skip(err)
 	}
-	if out, err := exec.Command(program, "-q", "-t", "ed25519", "-N", passphrase, "-f", n.path(name)).CombinedOutput(); err != nil {
+	if out, err := exec.Command(program, "-q", "-t", "ed25519", "-N", passphrase, "-a", "1", "-f", n.path(name)).CombinedOutput(); err != nil {
 		n.t.Fatalf("%v: %s", err, out)
 	}
 }
@@ -125,7 +125,8 @@ func TestPassphraseAfterStop(t *testing.T) {
 	n.keygen("secret", "key")
 	n.allow(n.public("key"))
 	shell := startOnTerminal(t, bash, "--norc", "--noprofile", "-i")
-	shell.types("rex '" + strings.Join(n.args("key", "127.0.0.1", "echo up"), "' '") + "'; echo code $?\n")
+	// Without a shell: root's may read startup files that take longer than all this.
+	shell.types("rex exec '" + strings.Join(n.args("key", "127.0.0.1", "echo", "up"), "' '") + "'; echo code $?\n")
 	shell.see("passphrase for ")
 	until(t, "no echo", func() bool { return echoes(shell) == "-echo" })
 	shell.types("\x1a")

@@ -93,7 +93,7 @@ func TestQuestions(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			home := t.TempDir()
 			key := filepath.Join(home, "key")
-			if out, err := exec.Command(keygen, "-q", "-t", "ed25519", "-N", "secret", "-f", key).CombinedOutput(); err != nil {
+			if out, err := exec.Command(keygen, "-q", "-t", "ed25519", "-N", "secret", "-a", "1", "-f", key).CombinedOutput(); err != nil {
 				t.Fatalf("%v\n%s", err, out)
 			}
 			known := filepath.Join(home, "known_hosts")

@@ -86,7 +86,13 @@ func (r *runner) run() outcome {
 	go func() { result <- r.work() }()
 	select {
 	case out := <-result:
-		return r.conclude(out)
+		select {
+		case why := <-r.leaving: // which may be why work has ended
+			result <- out
+			return r.depart(why, result)
+		default:
+			return r.conclude(out)
+		}
 	case why := <-r.leaving:
 		return r.depart(why, result)
 	}

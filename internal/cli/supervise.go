@@ -45,8 +45,8 @@ func (r *runner) supervise(finished <-chan struct{}) {
 			}
 			r.ui.debugf("got %v", sig)
 			if !r.isStarted() {
+				r.leave(nil, sig) // first: to cancel ends the work
 				r.cancel(fmt.Errorf("stopped by %v", sig))
-				r.leave(nil, sig)
 				continue
 			}
 			if next == eventInterrupt {
