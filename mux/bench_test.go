@@ -21,19 +21,25 @@ func BenchmarkThroughput(b *testing.B) {
 				rawW, rawR := n.Pair(b)
 				e := connect(b, n, nil, nil)
 				w, r := e.up()
-				var raw, muxed time.Duration
-				b.ResetTimer()
-				for range b.N {
-					raw += move(b, rawW, rawR, 64<<10, block)
-					muxed += move(b, w, r, size, block)
-				}
-				mb := float64(b.N) * block / 1e6
-				b.ReportMetric(mb/raw.Seconds(), "raw-MB/s")
-				b.ReportMetric(mb/muxed.Seconds(), "mux-MB/s")
-				b.ReportMetric(raw.Seconds()/muxed.Seconds(), "ratio")
+				beside(b, "raw", func() time.Duration { return move(b, rawW, rawR, 64<<10, block) }, block,
+					func() time.Duration { return move(b, w, r, size, block) })
 			})
 		}
 	}
+}
+
+// beside moves blocks both ways in turns, and reports the rates and their ratio.
+func beside(b *testing.B, name string, other func() time.Duration, block int, ours func() time.Duration) {
+	var raw, muxed time.Duration
+	b.ResetTimer()
+	for range b.N {
+		raw += other()
+		muxed += ours()
+	}
+	mb := float64(b.N) * float64(block) / 1e6
+	b.ReportMetric(mb/raw.Seconds(), name+"-MB/s")
+	b.ReportMetric(mb/muxed.Seconds(), "mux-MB/s")
+	b.ReportMetric(raw.Seconds()/muxed.Seconds(), "ratio")
 }
 
 // move writes about total bytes in writes of size bytes, reads them with 128 KiB at a time, and says how long it took.

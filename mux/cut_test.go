@@ -98,7 +98,11 @@ func wholeExchange(t *testing.T) exchange {
 }
 
 func TestCutAtEveryByte(t *testing.T) {
-	whole := wholeExchange(t)
+	cutEverywhere(t, wholeExchange(t), run)
+}
+
+// cutEverywhere makes an exchange that is cut at each byte, in each way.
+func cutEverywhere(t *testing.T, whole exchange, run func(t *testing.T, broken func(*muxtest.Fault)) exchange) {
 	broken := errors.New("broken")
 	cuts := map[string]func(f *muxtest.Fault, n int64){
 		"read, end":    func(f *muxtest.Fault, n int64) { f.CutRead(n, io.EOF) },

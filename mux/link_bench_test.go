@@ -27,16 +27,8 @@ func BenchmarkLink(b *testing.B) {
 					r, w = e.down()
 					rawW, rawR = rawR, rawW
 				}
-				var raw, muxed time.Duration
-				b.ResetTimer()
-				for range b.N {
-					raw += move(b, rawW, rawR, 64<<10, block)
-					muxed += move(b, w, r, size, block)
-				}
-				mb := float64(b.N) * block / 1e6
-				b.ReportMetric(mb/raw.Seconds(), "tls-MB/s")
-				b.ReportMetric(mb/muxed.Seconds(), "mux-MB/s")
-				b.ReportMetric(raw.Seconds()/muxed.Seconds(), "ratio")
+				beside(b, "tls", func() time.Duration { return move(b, rawW, rawR, 64<<10, block) }, block,
+					func() time.Duration { return move(b, w, r, size, block) })
 			})
 		}
 	}

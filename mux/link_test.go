@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/binary"
 	"errors"
-	"fmt"
 	"io"
 	"net"
 	"runtime"
@@ -220,7 +219,6 @@ func TestLinkCutAtEveryByte(t *testing.T) {
 
 // TestSessionOverLinkCutAtEveryByte is TestCutAtEveryByte with the cuts under the link.
 func TestSessionOverLinkCutAtEveryByte(t *testing.T) {
-	broken := errors.New("broken")
 	var whole exchange
 	muxtest.Bubble(t, func(t *testing.T) {
 		whole = runLinked(t, func(*muxtest.Fault) {})
@@ -228,21 +226,7 @@ func TestSessionOverLinkCutAtEveryByte(t *testing.T) {
 			t.Fatalf("%+v", whole)
 		}
 	})
-	cuts := map[string]func(f *muxtest.Fault, n int64){
-		"read, end":    func(f *muxtest.Fault, n int64) { f.CutRead(n, io.EOF) },
-		"read, error":  func(f *muxtest.Fault, n int64) { f.CutRead(n, broken) },
-		"write, error": func(f *muxtest.Fault, n int64) { f.BreakWrite(n, broken) },
-	}
-	for name, cut := range cuts {
-		t.Run(name, func(t *testing.T) {
-			muxtest.Bubble(t, func(t *testing.T) {
-				for n := range max(whole.read, whole.written) + 1 {
-					x := runLinked(t, func(f *muxtest.Fault) { cut(f, n) })
-					checkExchange(t, fmt.Sprintf("cut after %d bytes", n), x, whole)
-				}
-			})
-		})
-	}
+	cutEverywhere(t, whole, runLinked)
 }
 
 // runLinked is run over links.
