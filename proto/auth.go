@@ -32,14 +32,14 @@ const (
 // AuthMode says by what a client proves who it is.
 type AuthMode uint8
 
-// The modes. This version parses and writes AuthKey, AuthNegotiate and AuthPeer.
+// The modes. This version parses and writes all that are not reserved.
 const (
 	AuthKey         AuthMode = 1 // one signed key
 	AuthNegotiate   AuthMode = 2 // a list of keys to choose from
 	AuthX509        AuthMode = 3 // a certificate of the TLS connection; reserved
 	AuthPeer        AuthMode = 4 // credentials of the Unix socket's peer
 	AuthResume      AuthMode = 5 // a session that lost its connection; reserved
-	AuthDescriptors AuthMode = 6 // one command with passed descriptors; reserved
+	AuthDescriptors AuthMode = 6 // as AuthPeer, for one command with passed descriptors
 )
 
 // Auth is the login of a client, the first frame of a connection that needs
@@ -63,8 +63,8 @@ type Auth struct {
 	// Signature is that of AuthKey, 1 to [MaxSignature] bytes: string algorithm,
 	// string blob, and for keys on hardware u8 flags, u32 counter.
 	Signature []byte
-	// Ext is for extensions of the mode: empty with AuthPeer, a [ResumeWish]
-	// otherwise. A server ignores what it does not know.
+	// Ext is for extensions of the mode: empty with AuthPeer and AuthDescriptors,
+	// a [ResumeWish] otherwise. A server ignores what it does not know.
 	Ext []byte
 }
 
@@ -96,7 +96,7 @@ func (a *Auth) Append(dst []byte) ([]byte, error) {
 func (a *Auth) check() error {
 	least, most := 0, 0
 	switch a.Mode {
-	case AuthPeer:
+	case AuthPeer, AuthDescriptors:
 	case AuthKey:
 		least, most = 1, 1
 	case AuthNegotiate:
@@ -132,7 +132,7 @@ func ParseAuth(frame []byte) (*Auth, error) {
 	}
 	n := 0
 	switch a.Mode {
-	case AuthPeer:
+	case AuthPeer, AuthDescriptors:
 	case AuthKey:
 		n = 1
 	case AuthNegotiate: // the number comes after the user

@@ -208,7 +208,8 @@ func TestParseAuthBounds(t *testing.T) {
 func TestAuthAppendRefuses(t *testing.T) {
 	for name, a := range map[string]*Auth{
 		"mode 3":    {Mode: AuthX509, User: "alice"},
-		"mode 6":    {Mode: AuthDescriptors, User: "alice"},
+		"mode 5":    {Mode: AuthResume, User: "alice"},
+		"files key": {Mode: AuthDescriptors, User: "alice", Keys: [][]byte{[]byte("k")}},
 		"no key":    {Mode: AuthKey, User: "alice", Signature: []byte("s")},
 		"unsigned":  {Mode: AuthKey, User: "alice", Keys: [][]byte{[]byte("k")}},
 		"signed":    {Mode: AuthNegotiate, User: "alice", Keys: [][]byte{[]byte("k")}, Signature: []byte("s")},

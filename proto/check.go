@@ -94,9 +94,18 @@ func (m *Message) normalize() {
 // Check reports what makes this one command impossible, as the code and message
 // of a refusal; the session goes on. It returns "" if nothing does. A client
 // calls it before it sends e: whatever passes also fits in a frame.
-func (e *Exec) Check() (Code, string) {
+func (e *Exec) Check() (Code, string) { return e.checkAll((*Exec).checkStreams) }
+
+// CheckPassed is Check for an exec that came with n descriptors: each of them
+// must be named, and nothing else.
+func (e *Exec) CheckPassed(n int) (Code, string) {
+	return e.checkAll(func(e *Exec) (Code, string) { return e.checkFiles(n) })
+}
+
+// checkAll judges e; data is the check of what it says of its streams.
+func (e *Exec) checkAll(data func(*Exec) (Code, string)) (Code, string) {
 	for _, check := range [...]func(*Exec) (Code, string){
-		(*Exec).checkForm, (*Exec).checkStreams, (*Exec).checkNames, (*Exec).checkStrings,
+		(*Exec).checkForm, data, (*Exec).checkNames, (*Exec).checkStrings,
 	} {
 		if code, msg := check(e); code != "" {
 			return code, msg
@@ -133,6 +142,12 @@ func (e *Exec) checkForm() (Code, string) {
 // checkStreams judges the streams named. Whether they are open is for the
 // streams' owner to say.
 func (e *Exec) checkStreams() (Code, string) {
+	switch {
+	case e.Status == 0:
+		return CodeBadStream, "no status stream"
+	case len(e.Files) > 0:
+		return CodeUnsupported, "descriptors are passed on a connection of their own only"
+	}
 	named := []uint32{e.Status, e.Stdin, e.Stdout}
 	if e.Stderr != e.Stdout {
 		named = append(named, e.Stderr)
@@ -141,6 +156,27 @@ func (e *Exec) checkStreams() (Code, string) {
 		if id != 0 && slices.Contains(named[:i], id) {
 			return CodeBadStream, "a stream is named twice"
 		}
+	}
+	return "", ""
+}
+
+// checkFiles judges the n descriptors that came and what names them.
+func (e *Exec) checkFiles(n int) (Code, string) {
+	switch {
+	case e.Term != nil:
+		return CodeInvalid, "a terminal beside passed descriptors"
+	case e.Status != 0:
+		return CodeInvalid, "a status stream beside passed descriptors"
+	}
+	used := make([]bool, n+1)
+	for _, i := range append([]uint32{e.Stdin, e.Stdout, e.Stderr}, e.Files...) {
+		if int64(i) > int64(n) {
+			return CodeBadStream, "a descriptor is named that was not passed"
+		}
+		used[i] = true
+	}
+	if slices.Contains(e.Files, 0) || slices.Contains(used[1:], false) {
+		return CodeBadStream, "a descriptor was passed that is not named"
 	}
 	return "", ""
 }

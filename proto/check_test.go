@@ -117,6 +117,43 @@ func TestExecCheck(t *testing.T) {
 	}
 }
 
+// TestExecCheckPassed: with descriptors each that came is named, and no other.
+func TestExecCheckPassed(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		exec Exec
+		n    int
+		want Code
+	}{
+		{"none", Exec{}, 0, ""},
+		{"all three", Exec{Stdin: 1, Stdout: 2, Stderr: 3}, 3, ""},
+		{"one for all", Exec{Stdin: 1, Stdout: 1, Stderr: 1}, 1, ""},
+		{"stderr alone", Exec{Stderr: 1}, 1, ""},
+		{"files", Exec{Stdin: 2, Files: []uint32{3, 1, 1}}, 3, ""},
+		{"as many as there may be", Exec{Files: slices.Repeat([]uint32{1}, MaxFiles)}, 1, ""},
+		{"one missing", Exec{Stdin: 1, Stdout: 2}, 1, CodeBadStream},
+		{"a file missing", Exec{Files: []uint32{2}}, 1, CodeBadStream},
+		{"none came", Exec{Stdin: 1}, 0, CodeBadStream},
+		{"one too many", Exec{Stdin: 1}, 2, CodeBadStream},
+		{"all too many", Exec{}, 1, CodeBadStream},
+		{"far beyond", Exec{Stdin: 1<<32 - 1}, 1, CodeBadStream},
+		{"file zero", Exec{Files: []uint32{0}}, 0, CodeBadStream},
+		{"terminal", Exec{Term: &Term{}, Stdin: 1}, 1, CodeInvalid},
+		{"status", Exec{Status: 3}, 0, CodeInvalid},
+		{"form", Exec{Argv: byteStrings("a"), Line: []byte("a")}, 0, CodeInvalid},
+		{"strings", Exec{Line: []byte("\x00")}, 0, CodeInvalid},
+	} {
+		if code, msg := tt.exec.CheckPassed(tt.n); code != tt.want || (code == "") != (msg == "") {
+			t.Errorf("%s: %q %q, want %q", tt.name, code, msg, tt.want)
+		}
+	}
+	for name, e := range map[string]Exec{"status": {}, "files": {Status: 3, Files: []uint32{1}}} {
+		if code, _ := e.Check(); code == "" {
+			t.Errorf("%s: taken in a session", name)
+		}
+	}
+}
+
 // TestWhatPassesFits: nothing that Check lets pass may end the session.
 func TestWhatPassesFits(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {

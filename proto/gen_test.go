@@ -83,8 +83,11 @@ func genExec(t *rapid.T) *Exec {
 	e := &Exec{
 		ID: genID(t), Argv: genList(t), Path: genBytes(t), Line: genBytes(t), Subsystem: genBytes(t),
 		Env: genList(t), Dir: genBytes(t), Stdin: stream.Draw(t, "stdin"), Stdout: stream.Draw(t, "stdout"),
-		Stderr: stream.Draw(t, "stderr"), Status: rapid.Uint32Min(1).Draw(t, "status"),
+		Stderr: stream.Draw(t, "stderr"), Status: stream.Draw(t, "status"),
 		Orphan: rapid.SampledFrom([]Orphan{"", OrphanKill, OrphanKeep}).Draw(t, "orphan"), Timeout: genCount(t),
+	}
+	if rapid.Bool().Draw(t, "passes") {
+		e.Files = rapid.SliceOfN(rapid.Uint32Range(1, MaxFiles), 1, MaxFiles).Draw(t, "files")
 	}
 	(&Message{Exec: e}).normalize()
 	if rapid.Bool().Draw(t, "drains") {

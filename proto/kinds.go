@@ -16,6 +16,7 @@ const (
 	typeBytes                      // byte string
 	typeTexts                      // array of text strings
 	typeBytesList                  // array of byte strings
+	typeUints                      // array of unsigned integers
 	typeModes                      // map of text strings to unsigned integers
 	typeMap                        // map with fields of its own
 )
@@ -70,7 +71,8 @@ var kinds = []kind{
 		{name: "stdin", typ: typeUint, max: math.MaxUint32},
 		{name: "stdout", typ: typeUint, max: math.MaxUint32},
 		{name: "stderr", typ: typeUint, max: math.MaxUint32},
-		{name: "status", typ: typeUint, required: true, min: 1, max: math.MaxUint32},
+		{name: "status", typ: typeUint, max: math.MaxUint32},
+		{name: "files", typ: typeUints, min: 1, max: MaxFiles, count: MaxFiles},
 		{name: "drain", typ: typeUint, max: maxInt},
 		{name: "orphan", typ: typeText, max: MaxWord, oneOf: []string{string(OrphanKill), string(OrphanKeep)}},
 		{name: "timeout", typ: typeUint, max: maxInt},
@@ -100,9 +102,9 @@ var kinds = []kind{
 		{name: "code", typ: typeUint, required: true, max: math.MaxUint8},
 		{name: "signal", typ: typeMap, fields: signalInfoFields},
 		{name: "core", typ: typeBool},
-		{name: "stdin_bytes", typ: typeUint, required: true, max: maxInt},
-		{name: "stdout_bytes", typ: typeUint, required: true, max: maxInt},
-		{name: "stderr_bytes", typ: typeUint, required: true, max: maxInt},
+		{name: "stdin_bytes", typ: typeUint, max: maxInt},
+		{name: "stdout_bytes", typ: typeUint, max: maxInt},
+		{name: "stderr_bytes", typ: typeUint, max: maxInt},
 		{name: "user_time", typ: typeUint, required: true, max: maxInt},
 		{name: "system_time", typ: typeUint, required: true, max: maxInt},
 		{name: "max_rss", typ: typeUint, required: true, max: maxInt},

@@ -37,6 +37,8 @@ const (
 	MaxName = 64
 	// MaxCaps bounds the number of capabilities in a hello.
 	MaxCaps = 64
+	// MaxFiles bounds the descriptors that are passed to one command.
+	MaxFiles = 64
 	// MaxModes bounds the number of terminal modes of an exec.
 	MaxModes = 128
 	// MaxTermName bounds the name of a terminal type, in bytes.

@@ -35,7 +35,8 @@ type Hello struct {
 
 // Exec asks the server to run a command (client, control stream; PROTOCOL.md
 // section 8.2). It names the streams, which the client opened before, by their
-// yamux ids; 0 is absent.
+// yamux ids; 0 is absent. On a connection that passes descriptors it names those
+// instead, by their places in the list that came with it, counted from 1.
 //
 // At most one of Argv, Line and Subsystem is there: an exact argument vector, a
 // line for the user's login shell, or a subsystem. None is the login shell
@@ -58,7 +59,10 @@ type Exec struct {
 	Stdin     uint32   `cbor:"stdin,omitempty"`
 	Stdout    uint32   `cbor:"stdout,omitempty"`
 	Stderr    uint32   `cbor:"stderr,omitempty"` // may equal Stdout: one pipe for both
-	Status    uint32   `cbor:"status"`
+	Status    uint32   `cbor:"status,omitempty"` // absent where descriptors are passed
+	// Files are the descriptors that the command gets from 3 on. Only where
+	// descriptors are passed.
+	Files []uint32 `cbor:"files,omitempty"`
 	// Drain bounds how long, in nanoseconds, the server waits for the end of
 	// output after the command exited, counting only time in which nothing
 	// came. Nil is for ever, as ssh does.
@@ -169,10 +173,11 @@ type Ended struct {
 	Signal *SignalInfo `cbor:"signal,omitempty"`
 	Core   bool        `cbor:"core,omitempty"`
 	// Bytes that the command's stdin took, and that were sent of its output.
-	// Streams that the exec did not name count 0.
-	StdinBytes  uint64 `cbor:"stdin_bytes"`
-	StdoutBytes uint64 `cbor:"stdout_bytes"`
-	StderrBytes uint64 `cbor:"stderr_bytes"`
+	// Streams that the exec did not name count 0, and so does everything of a
+	// command with the client's own descriptors, which nobody counts.
+	StdinBytes  uint64 `cbor:"stdin_bytes,omitempty"`
+	StdoutBytes uint64 `cbor:"stdout_bytes,omitempty"`
+	StderrBytes uint64 `cbor:"stderr_bytes,omitempty"`
 	UserTime    uint64 `cbor:"user_time"`   // ns
 	SystemTime  uint64 `cbor:"system_time"` // ns
 	MaxRSS      uint64 `cbor:"max_rss"`     // bytes

@@ -130,6 +130,8 @@ func (w *walker) value(f *field) {
 		w.elements(f, majorArray, "an array of texts")
 	case typeBytesList:
 		w.elements(f, majorArray, "an array of byte strings")
+	case typeUints:
+		w.elements(f, majorArray, "an array of integers")
 	case typeModes:
 		w.elements(f, majorMap, "a map")
 	case typeMap:
@@ -148,6 +150,8 @@ func (w *walker) elements(f *field, major byte, want string) {
 		switch f.typ {
 		case typeTexts:
 			w.text(f)
+		case typeUints:
+			w.number(f.min, f.max)
 		case typeModes:
 			w.text(f)
 			w.number(0, math.MaxUint32)

@@ -60,6 +60,8 @@ func fieldTypeOf(typ reflect.Type) fieldType {
 		return typeBytesList
 	case reflect.TypeFor[[]string]():
 		return typeTexts
+	case reflect.TypeFor[[]uint32]():
+		return typeUints
 	case reflect.TypeFor[map[string]uint32]():
 		return typeModes
 	}
@@ -111,6 +113,8 @@ func valueOf(f field, n uint64) any {
 		return []string{text()}
 	case typeBytesList:
 		return [][]byte{[]byte(text())}
+	case typeUints:
+		return []uint64{n}
 	case typeModes:
 		return map[string]any{text(): 0}
 	}
@@ -124,6 +128,8 @@ func countOf(f field, n uint64) any {
 		return slices.Repeat([]string{"a"}, int(n))
 	case typeBytesList:
 		return slices.Repeat([][]byte{{}}, int(n))
+	case typeUints:
+		return slices.Repeat([]uint64{1}, int(n))
 	}
 	modes := make(map[string]any)
 	for i := range n {
@@ -145,7 +151,7 @@ func variations(f field) []shapeCase {
 	cases := []shapeCase{{"null", nil, true}, {"a float", 1.5, true}, {"negative", -1, true}}
 	others := map[fieldType]any{
 		typeUint: uint64(1), typeBool: true, typeText: "kill", typeBytes: []byte("a"),
-		typeTexts: []string{"a"}, typeBytesList: [][]byte{{'a'}}, typeMap: map[string]any{"a": 1},
+		typeTexts: []string{"a"}, typeBytesList: [][]byte{{'a'}}, typeUints: []uint64{1}, typeMap: map[string]any{"a": 1},
 	}
 	for typ, value := range others {
 		if typ != f.typ && !(typ == typeMap && f.typ == typeModes) {

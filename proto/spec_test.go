@@ -63,7 +63,7 @@ func compareTable(t *testing.T, spec, heading string, fields []field) {
 
 var typeNames = map[fieldType]string{
 	typeUint: "uint", typeBool: "bool", typeText: "text", typeBytes: "bytes", typeTexts: "list of text",
-	typeBytesList: "list of bytes", typeModes: "map of text to uint", typeMap: "map",
+	typeBytesList: "list of bytes", typeUints: "list of uint", typeModes: "map of text to uint", typeMap: "map",
 }
 
 // limitText is the limit of a field in the specification's words.
@@ -87,6 +87,8 @@ func limitText(f field) string {
 		return "`" + strings.Join(f.oneOf, "`, `") + "`"
 	case f.max == maxBytes:
 		return elements + "section 8.2.1"
+	case f.typ == typeUints:
+		return fmt.Sprintf("%s%d to %d", elements, f.min, f.max)
 	case f.typ != typeUint:
 		return fmt.Sprintf("%s%d to %d bytes", elements, f.min, f.max)
 	case powers[f.max] != "":
