@@ -37,6 +37,7 @@ type keeper struct {
 	child   *child
 	tree    *descendants
 	policy  bool // Spec.Keep, in force once the start was confirmed
+	files   int  // of the command, beyond the first three
 	grace   time.Duration
 	keep    atomic.Bool // the tree outlives the other end of the socket
 }
@@ -97,7 +98,7 @@ func (k *keeper) start() error {
 	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
 		return startError(CodeStartFailed, os.NewSyscallError("prctl", err))
 	}
-	l, err := newLaunch(&order.spec, []uintptr{0, 1, 2}, order.term)
+	l, err := newLaunch(&order.spec, commandFiles(order.files), order.term)
 	if err != nil {
 		return err
 	}
@@ -107,9 +108,20 @@ func (k *keeper) start() error {
 	}
 	_ = unix.Close(pidfd) // SIGCHLD tells of every death here
 	k.child, k.grace = child, order.grace
+	k.files = order.files
 	k.policy = order.spec.Keep
 	k.tree = &descendants{root: os.Getpid(), empty: make(chan struct{})}
 	return nil
+}
+
+// commandFiles are this process's descriptors that the command gets: the first
+// three, and n behind the keeper's own.
+func commandFiles(n int) []uintptr {
+	files := []uintptr{0, 1, 2}
+	for i := range n {
+		files = append(files, uintptr(keeperFD+1+i))
+	}
+	return files
 }
 
 func failure(err error) *failedReport {
@@ -123,7 +135,7 @@ func failure(err error) *failedReport {
 
 // run keeps the command until its tree is empty or let go.
 func (k *keeper) run() int {
-	releaseStdio()
+	releaseFiles(k.files)
 	_ = k.report(&startedReport{pid: int64(k.child.pid)}) // an end of the socket shows in obey
 	released := make(chan struct{})
 	lost := make(chan struct{})
@@ -154,9 +166,12 @@ func isClosed(c <-chan struct{}) bool {
 	}
 }
 
-// releaseStdio lets the command alone hold its descriptors, so that their ends
-// show when it closes them.
-func releaseStdio() {
+// releaseFiles lets the command alone hold its descriptors, n beyond the first
+// three, so that their ends show when it closes them.
+func releaseFiles(n int) {
+	for _, fd := range commandFiles(n)[3:] {
+		_ = unix.Close(int(fd))
+	}
 	null, err := unix.Open(os.DevNull, unix.O_RDWR|unix.O_CLOEXEC, 0)
 	for fd := range 3 {
 		if err == nil {

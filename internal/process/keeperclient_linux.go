@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"sync"
 	"syscall"
 	"time"
@@ -68,7 +69,7 @@ func (b keeperBackend) start(ctx context.Context, spec *Spec, std *stdio) (runne
 
 // order translates spec for the keeper, which runs in another directory.
 func (b keeperBackend) order(spec *Spec, std *stdio) ([]byte, error) {
-	order := &startOrder{spec: *spec, term: std.term != nil, grace: b.grace}
+	order := &startOrder{spec: *spec, term: std.term != nil, files: len(std.command) - 3, grace: b.grace}
 	if !filepath.IsAbs(spec.Dir) {
 		here, err := os.Getwd()
 		if err != nil {
@@ -98,7 +99,7 @@ func (b keeperBackend) startKeeper(std *stdio) (*kept, error) {
 		argv:     b.argv,
 		env:      []string{"GOMAXPROCS=1"}, // nothing of ours, nothing of the user's
 		dir:      "/",
-		files:    append(std.files(), uintptr(pair[1])),
+		files:    slices.Insert(std.files(), keeperFD, uintptr(pair[1])),
 		sys:      &syscall.SysProcAttr{Setsid: true},
 		shield:   b.shield, // so the command has none either
 	}

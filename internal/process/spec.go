@@ -5,6 +5,7 @@ package process
 import (
 	"errors"
 	"log/slog"
+	"slices"
 	"strings"
 	"time"
 )
@@ -31,6 +32,13 @@ type Spec struct {
 	Stdin, Stdout, Stderr bool
 	// MergeStderr makes the command's stderr the same pipe as its stdout.
 	MergeStderr bool
+	// Files are numbers of descriptors of this process that become the command's
+	// descriptors 0, 1, 2 and so on; -1, of the first three, is /dev/null. A number
+	// may come twice. With them nothing above counts and there are no pipes.
+	//
+	// They belong to [Spawner.Start] once it is called, which closes each of them
+	// when the command has it, or never will, and changes nothing else of them.
+	Files []int
 	// Term asks for a pseudo-terminal, which becomes the command's controlling
 	// terminal and its descriptors 0, 1 and 2.
 	Term *Term
@@ -142,6 +150,9 @@ func (s *Spec) validate() error {
 	}
 	if s.Term != nil && hasNUL(s.Term.NameVar) {
 		return startError(CodeInvalid, errors.New("NUL byte in the name of a variable"))
+	}
+	if s.Files != nil && (len(s.Files) < 3 || s.Term != nil || slices.Contains(s.Files[3:], -1)) {
+		return startError(CodeInvalid, errors.New("bad list of descriptors"))
 	}
 	if hasNUL(s.Path) || hasNUL(s.Dir) || hasNUL(s.Args...) || hasNUL(s.Env...) {
 		return startError(CodeInvalid, errors.New("NUL byte in program, arguments, environment or directory"))

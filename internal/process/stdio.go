@@ -6,14 +6,15 @@ import (
 	"errors"
 	"io"
 	"os"
+	"slices"
 
 	"golang.org/x/sys/unix"
 )
 
 // stdio is both sides of a command's descriptors 0, 1 and 2.
 type stdio struct {
-	command [3]int // the command's side; numbers may repeat
-	opened  []int  // what closeCommand has to close
+	command []int // the command's side, three at least; numbers may repeat
+	opened  []int // what closeCommand has to close
 
 	stdin          io.WriteCloser // our side; nil where there is none
 	stdout, stderr Output
@@ -23,9 +24,12 @@ type stdio struct {
 // openStdio makes the pipes or the terminal that spec asks for. On an error
 // nothing stays open.
 func openStdio(spec *Spec) (*stdio, error) {
-	s := &stdio{}
+	s := &stdio{command: make([]int, 3)}
 	open := s.openPipes
-	if spec.Term != nil {
+	switch {
+	case spec.Files != nil:
+		open = s.take
+	case spec.Term != nil:
 		open = s.openTerminal
 	}
 	if err := open(spec); err != nil {
@@ -42,10 +46,29 @@ func (s *stdio) openTerminal(spec *Spec) error {
 		return err
 	}
 	s.opened = []int{slave}
-	s.command = [3]int{slave, slave, slave}
+	s.command = []int{slave, slave, slave}
 	s.term = term
 	s.stdin, s.stdout = terminalInput{term}, term.output
 	return nil
+}
+
+// take makes the descriptors of the spec the command's side.
+func (s *stdio) take(spec *Spec) error {
+	s.command, s.opened = slices.Clone(spec.Files), owned(spec.Files)
+	for n, flag := range [3]int{unix.O_RDONLY, unix.O_WRONLY, unix.O_WRONLY} {
+		if s.command[n] < 0 {
+			if err := s.openNull(n, flag); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// owned is each descriptor of a list once.
+func owned(files []int) []int {
+	fds := slices.Compact(slices.Sorted(slices.Values(files)))
+	return slices.DeleteFunc(fds, func(fd int) bool { return fd < 0 })
 }
 
 func (s *stdio) openPipes(spec *Spec) error {
@@ -133,16 +156,24 @@ func ourEnd(fd int, name string) (*os.File, error) {
 
 // files returns the command's side as syscall.ProcAttr wants it.
 func (s *stdio) files() []uintptr {
-	return []uintptr{uintptr(s.command[0]), uintptr(s.command[1]), uintptr(s.command[2])}
+	files := make([]uintptr, len(s.command))
+	for i, fd := range s.command {
+		files[i] = uintptr(fd)
+	}
+	return files
 }
 
 // closeCommand closes the command's side in this process once the command has
 // it, so that its end shows as the end of the pipes.
 func (s *stdio) closeCommand() {
-	for _, fd := range s.opened {
+	closeAll(s.opened)
+	s.opened = nil
+}
+
+func closeAll(fds []int) {
+	for _, fd := range fds {
 		_ = unix.Close(fd)
 	}
-	s.opened = nil
 }
 
 // close closes our side; what is closed already is no error.

@@ -46,8 +46,9 @@ type codec interface {
 type (
 	// startOrder is the first one.
 	startOrder struct {
-		spec  Spec // Stdin to MergeStderr and the content of Term do not travel
+		spec  Spec // Stdin to Files and the content of Term do not travel
 		term  bool // the keeper's descriptors 0, 1 and 2 are a terminal for the command
+		files int  // how many of the keeper's, from keeperFD+1 on, are the command's from 3 on
 		grace time.Duration
 	}
 	// confirmOrder says that the command's start was noticed. Until then the
@@ -116,6 +117,7 @@ func (m *startOrder) fields(c codec) {
 	credential(c, &m.spec.Credential)
 	c.flag(&m.spec.Keep)
 	c.flag(&m.term)
+	number(c, &m.files)
 	number(c, &m.grace)
 }
 

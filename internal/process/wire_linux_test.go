@@ -14,7 +14,7 @@ import (
 func messages() []message {
 	spec := Spec{Path: "a/b", Args: []string{"", "x\n\xff", "y"}, Env: []string{"A=1"}, Dir: "/d", Keep: true}
 	return []message{
-		&startOrder{spec: spec, term: true, grace: 5 * time.Second},
+		&startOrder{spec: spec, term: true, files: 61, grace: 5 * time.Second},
 		&startOrder{spec: Spec{Args: []string{}, Env: []string{}}},
 		&startOrder{spec: Spec{Args: []string{}, Env: []string{}, DirOptional: true, Credential: &Credential{UID: 1, GID: 1 << 31, Groups: []uint32{0, 5}}}},
 		&startOrder{spec: Spec{Args: []string{}, Env: []string{}, Credential: &Credential{}}},
