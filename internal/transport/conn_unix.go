@@ -26,7 +26,9 @@ type UnixConn struct {
 	listener *UnixListener
 	ticket   *ticket
 	stage    stage
-	user     string // set before the stage is ready
+	// Set before the stage is ready.
+	user       string
+	forCommand bool
 }
 
 // Handshake reads the peer's login and answers it. The login succeeds if the
@@ -71,9 +73,10 @@ func (c *UnixConn) login() error {
 	if err != nil {
 		return err
 	}
-	if auth.Mode != proto.AuthPeer {
+	if auth.Mode != proto.AuthPeer && auth.Mode != proto.AuthDescriptors {
 		return denial("a Unix socket takes the credentials of its peer, and no keys")
 	}
+	c.forCommand = auth.Mode == proto.AuthDescriptors
 	// The usual name needs no look into what may be a database elsewhere.
 	if auth.User != c.listener.name && !c.listener.accounts.has(auth.User, c.peer.UID) {
 		return denial(fmt.Sprintf("user %s is not the one that connected (uid %d)", printable(auth.User), c.peer.UID))
@@ -117,6 +120,20 @@ func (c *UnixConn) User() string {
 
 // UID is the user id of the peer.
 func (c *UnixConn) UID() int { return c.peer.UID }
+
+// ForCommand reports whether the peer has logged in for one command that gets
+// the peer's own descriptors. What it sends is then read with ReadFiles.
+func (c *UnixConn) ForCommand() bool { return c.stage.ready() && c.forCommand }
+
+// ReadFiles is Read where descriptors may come with the bytes. They are closed
+// on exec and belong to the caller; an error comes with none. More than
+// [proto.MaxFiles] at once, and anything else beside bytes, is an error.
+func (c *UnixConn) ReadFiles(p []byte) (n int, files []int, err error) {
+	if err := c.stage.usable(); err != nil {
+		return 0, nil, err
+	}
+	return readFiles(c.conn, p)
+}
 
 // Read reads from a peer that has logged in.
 func (c *UnixConn) Read(p []byte) (int, error) {

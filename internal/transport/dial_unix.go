@@ -23,10 +23,26 @@ import (
 // [*ForeignPeerError]. Where there is no socket the error wraps
 // [io/fs.ErrNotExist], and where nobody listens on it [syscall.ECONNREFUSED].
 func DialUnix(ctx context.Context, path, user string) (Conn, error) {
-	if user == "" {
-		user = currentUser()
+	return dialUnix(ctx, path, &proto.Auth{Mode: proto.AuthPeer, User: user}, nil)
+}
+
+// DialUnixCommand is as [DialUnix] for a connection that is for one command:
+// first, which is not empty, leaves right behind the login, and the descriptors
+// with the numbers files, at most [proto.MaxFiles], with its first byte. They
+// stay open here.
+func DialUnixCommand(ctx context.Context, path, user string, first []byte, files []int) (Conn, error) {
+	return dialUnix(ctx, path, &proto.Auth{Mode: proto.AuthDescriptors, User: user}, func(conn *net.UnixConn) error {
+		return writeFiles(conn, first, files)
+	})
+}
+
+// dialUnix connects and logs in. more, unless nil, writes what the login is
+// followed by without waiting for the verdict.
+func dialUnix(ctx context.Context, path string, login *proto.Auth, more func(*net.UnixConn) error) (Conn, error) {
+	if login.User == "" {
+		login.User = currentUser()
 	}
-	frame, err := (&proto.Auth{Mode: proto.AuthPeer, User: user}).Append(nil)
+	frame, err := login.Append(nil)
 	if err != nil {
 		return nil, err
 	}
@@ -37,7 +53,7 @@ func DialUnix(ctx context.Context, path, user string) (Conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, handshakeTime)
 	defer cancel()
 	stop := cutOff(ctx, conn)
-	err = logIn(conn, frame)
+	err = logIn(conn, frame, more)
 	if !stop() {
 		err = context.Cause(ctx)
 	}
@@ -73,11 +89,14 @@ func connect(ctx context.Context, path string) (*net.UnixConn, error) {
 	return conn, nil
 }
 
-// logIn sends the login and reads the verdict, never a byte more.
-func logIn(conn net.Conn, frame []byte) error {
+// logIn sends the login and more, and reads the verdict, never a byte beyond it.
+func logIn(conn *net.UnixConn, frame []byte, more func(*net.UnixConn) error) error {
 	// A server that refuses may have closed before everything was written, and
 	// its verdict is there to be read all the same.
 	_, werr := conn.Write(frame)
+	if werr == nil && more != nil {
+		werr = more(conn)
+	}
 	r := &remembering{r: conn}
 	result, err := proto.ReadAuthResult(r)
 	switch {
