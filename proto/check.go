@@ -142,10 +142,7 @@ func (e *Exec) checkForm() (Code, string) {
 // checkStreams judges the streams named. Whether they are open is for the
 // streams' owner to say.
 func (e *Exec) checkStreams() (Code, string) {
-	switch {
-	case e.Status == 0:
-		return CodeBadStream, "no status stream"
-	case len(e.Files) > 0:
+	if len(e.Files) > 0 {
 		return CodeUnsupported, "descriptors are passed on a connection of their own only"
 	}
 	named := []uint32{e.Status, e.Stdin, e.Stdout}

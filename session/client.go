@@ -29,7 +29,8 @@ type Options struct {
 // A Client owns one goroutine, which reads the control stream and ends with
 // the session.
 type Client struct {
-	mux     *mux.Session
+	mux     *mux.Session // nil if every command has a connection of its own
+	passing passing
 	control *mux.DuplexStream
 	log     *slog.Logger
 
@@ -126,6 +127,12 @@ func (c *Client) Close() error {
 	first := !c.closed
 	c.closed = true
 	c.mu.Unlock()
+	if c.mux == nil {
+		if first {
+			close(c.readerDone)
+		}
+		return nil
+	}
 	if first {
 		c.sayBye()
 	}
@@ -154,17 +161,20 @@ func (c *Client) sayBye() {
 }
 
 // Done is closed when the session has ended.
-func (c *Client) Done() <-chan struct{} { return c.mux.Done() }
+func (c *Client) Done() <-chan struct{} {
+	if c.mux == nil {
+		return c.readerDone
+	}
+	return c.mux.Done()
+}
 
 // Err returns nil while the session lasts, then [ErrClosed] if it was closed
 // here, and otherwise an error that wraps [ErrConnLost].
 func (c *Client) Err() error {
-	select {
-	case <-c.mux.Done():
+	if isClosed(c.Done()) {
 		return c.lost()
-	default:
-		return nil
 	}
+	return nil
 }
 
 // lost is the error of a session that has ended.
@@ -184,6 +194,11 @@ func (c *Client) lost() error {
 	}
 	return connLost(err)
 }
+
+// sessionBond ties a command to its session.
+type sessionBond struct{ *Client }
+
+func (b sessionBond) leave() { b.running.leave() }
 
 // send writes one message to the control stream.
 func (c *Client) send(m *proto.Message) error {

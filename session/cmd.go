@@ -58,6 +58,11 @@ type Cmd struct {
 	Stdout io.Writer
 	Stderr io.Writer
 
+	// ExtraFiles are files that the command inherits: entry i becomes its
+	// descriptor 3+i. They need a Client for a Unix socket, and Stdin, Stdout and
+	// Stderr that are nil or files ([CanPass]); otherwise Start fails.
+	ExtraFiles []*os.File
+
 	// Term, if not nil, runs the command on a pty.
 	Term *Term
 
@@ -224,8 +229,26 @@ func (c *Cmd) ready() error {
 	return nil
 }
 
-// begin gets a place, sends the command and waits for the answer.
+// begin starts the command with the caller's own files, or with streams.
 func (c *Cmd) begin(ctx context.Context) (*running, error) {
+	if c.passes() {
+		run, err := c.beginPassed(ctx)
+		if !errors.Is(err, proto.CodeUnsupported) || c.client.mux == nil || len(c.ExtraFiles) > 0 {
+			return run, err
+		}
+		c.client.passing.off.Store(true)
+	}
+	switch {
+	case len(c.ExtraFiles) > 0:
+		return nil, errExtraFiles
+	case c.client.mux == nil:
+		return nil, errNotFiles
+	}
+	return c.beginStreams(ctx)
+}
+
+// beginStreams gets a place, sends the command and waits for the answer.
+func (c *Cmd) beginStreams(ctx context.Context) (*running, error) {
 	e := c.exec()
 	if code, message := e.Check(); code != "" {
 		return nil, &Error{Name: c.Path, Code: code, Message: message}
@@ -238,7 +261,7 @@ func (c *Cmd) begin(ctx context.Context) (*running, error) {
 		return nil, c.beginError(err)
 	}
 	defer c.client.pending.leave()
-	run := newRunning(c, ctx)
+	run := newRunning(c, ctx, sessionBond{c.client})
 	if err := run.open(ctx, e); err != nil {
 		run.discard()
 		return nil, c.beginError(err)
@@ -351,7 +374,7 @@ func (c *Cmd) Resize(rows, cols uint16) error {
 	if run.isOver() {
 		return os.ErrProcessDone
 	}
-	return c.client.send(&proto.Message{Resize: &proto.Resize{ID: run.id, Rows: rows, Cols: cols}})
+	return run.bond.send(&proto.Message{Resize: &proto.Resize{ID: run.id, Rows: rows, Cols: cols}})
 }
 
 // Abandon tells the server that nobody waits for this command any more: it

@@ -3,6 +3,7 @@ package session
 import (
 	"context"
 	"errors"
+	"io"
 	"log/slog"
 	"sync"
 
@@ -18,10 +19,13 @@ import (
 // one in Process.Wait; and while the tree is being ended, one in Process.End.
 // All have ended when run returns.
 type command struct {
-	ss       *serverSession
+	server   *Server
+	from     asker
+	peer     Peer
+	begin    func(context.Context, *Request) (Process, error) // of the handler
 	exec     *proto.Exec
 	log      *slog.Logger
-	status   *mux.SendStream
+	status   statusWriter
 	stdin    *mux.ReceiveStream
 	stdout   *mux.SendStream
 	stderr   *mux.SendStream // nil where it goes with stdout
@@ -31,10 +35,27 @@ type command struct {
 	stop     chan struct{} // closed when the server shuts down
 }
 
-func newCommand(ss *serverSession, e *proto.Exec) *command {
+// An asker is who asked for a command: a session, or a connection that is for
+// this command alone. Its methods may be called concurrently.
+type asker interface {
+	gone() <-chan struct{} // closed when the client is
+	cut()                  // ends the connection at once
+	remove(*command)       // the command has ended, and its record is about to leave
+	say(*proto.Message)    // of a command without a usable status stream
+}
+
+// A statusWriter takes the frames of a command's status. Stopped is closed when
+// the client abandons the command; nil if it says that in another way.
+type statusWriter interface {
+	io.Writer
+	CloseWrite() error
+	Stopped() <-chan struct{}
+}
+
+func newCommand(s *Server, from asker, peer Peer, log *slog.Logger, e *proto.Exec) *command {
 	return &command{
-		ss: ss, exec: e,
-		log:      ss.log.With("id", e.ID),
+		server: s, from: from, peer: peer, exec: e,
+		log:      log.With("id", e.ID),
 		requests: newRequests(),
 		stop:     make(chan struct{}),
 	}
@@ -45,11 +66,11 @@ func (c *command) shutDown() { c.stopOnce.Do(func() { close(c.stop) }) }
 
 // run starts the command and sees it to its end.
 func (c *command) run() {
-	defer c.ss.remove(c)
+	defer c.from.remove(c)
 	req := c.request()
 	proc, err := c.start(req)
 	if err != nil {
-		c.ss.remove(c)
+		c.from.remove(c)
 		c.refuse(asRefusal(err))
 		return
 	}
@@ -67,7 +88,7 @@ func (c *command) start(req *Request) (proc Process, err error) {
 	watching := make(chan struct{})
 	defer close(watching)
 	go func() {
-		gone := c.ss.mux.Done()
+		gone := c.from.gone()
 		if req.Orphan == OrphanKeep {
 			gone = nil
 		}
@@ -79,13 +100,13 @@ func (c *command) start(req *Request) (proc Process, err error) {
 		case <-watching:
 		}
 	}()
-	return c.ss.server.Handler.Start(ctx, req)
+	return c.begin(ctx, req)
 }
 
 func (c *command) request() *Request {
 	e := c.exec
 	req := &Request{
-		Peer: c.ss.peer,
+		Peer: c.peer,
 		Argv: stringsOf(e.Argv), Path: string(e.Path), Line: string(e.Line), IsLine: e.Line != nil,
 		Subsystem: string(e.Subsystem),
 		Env:       stringsOf(e.Env), Dir: string(e.Dir), Term: e.Term,
@@ -133,7 +154,7 @@ func (c *command) refuse(r *Refusal) {
 	c.log.Info("command refused", "argv", clipAll(req), "code", string(r.Code), "err", clip(r.Message))
 	m := &proto.Message{Refused: c.refused(r)}
 	if c.status == nil {
-		c.ss.say(m)
+		c.from.say(m)
 	} else {
 		_ = proto.Write(c.status, m)
 	}
@@ -145,10 +166,13 @@ func (c *command) closeStreams() {
 	if c.stdin != nil {
 		_ = c.stdin.CancelRead()
 	}
-	for _, s := range []*mux.SendStream{c.stdout, c.stderr, c.status} {
+	for _, s := range []*mux.SendStream{c.stdout, c.stderr} {
 		if s != nil {
 			_ = s.CloseWrite()
 		}
+	}
+	if c.status != nil {
+		_ = c.status.CloseWrite()
 	}
 }
 

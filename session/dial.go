@@ -3,6 +3,7 @@ package session
 import (
 	"context"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"os/user"
@@ -20,6 +21,12 @@ import (
 // front or not. The port is 7390, the user is the current one. The context
 // bounds the connection and the login, not the session.
 //
+// On a Unix socket a command without a terminal whose Stdin, Stdout and Stderr
+// are nil or files that can be passed ([CanPass]) gets those themselves, over a
+// connection of its own: no byte is copied, and none is counted. As with a
+// shell, Wait then does not wait for what the command left in the background to
+// close them.
+//
 // Over the network it uses what the current user's ssh would: the keys of the
 // agent at $SSH_AUTH_SOCK and in ~/.ssh, and the known_hosts files there and in
 // /etc/ssh. It never asks: a host that is not known is an error, and a key with
@@ -31,7 +38,11 @@ func Dial(ctx context.Context, addr string, opts *Options) (*Client, error) {
 		if err != nil {
 			return nil, err
 		}
-		return NewClient(conn, opts)
+		c, err := NewClient(conn, opts)
+		if err == nil {
+			c.passing.dial = dialCommand(path, "")
+		}
+		return c, err
 	}
 	cfg, err := loginConfig(addr)
 	if err != nil {
@@ -50,6 +61,26 @@ func Dial(ctx context.Context, addr string, opts *Options) (*Client, error) {
 		o.Window = WindowFor(conn.RTT)
 	}
 	return NewClient(conn.Link, &o)
+}
+
+// UnixClient returns a Client for the Unix socket at path that connects for every
+// command anew, as user, which is empty or an account of this process's
+// effective uid, and gives the command its Stdin, Stdout, Stderr and ExtraFiles
+// themselves: no byte is copied. It has no session: a command whose Stdin,
+// Stdout and Stderr are not nil or files that can be passed ([CanPass]), or that
+// has a terminal, cannot be started. [Dial] uses the one or the other as it fits.
+//
+// Start then also returns the errors of a connection. Close is for commands that
+// were not started yet; the others go on.
+func UnixClient(path, user string) *Client {
+	return &Client{passing: passing{dial: dialCommand(path, user)}, readerDone: make(chan struct{})}
+}
+
+// dialCommand connects to a socket for one command.
+func dialCommand(path, user string) func(context.Context, []byte, []int) (io.ReadWriteCloser, error) {
+	return func(ctx context.Context, first []byte, files []int) (io.ReadWriteCloser, error) {
+		return transport.DialUnixCommand(ctx, path, user, first, files)
+	}
 }
 
 // WindowFor is the window for a connection with this round-trip time: 256 KiB

@@ -2,7 +2,10 @@
 
 package session
 
-import "os"
+import (
+	"errors"
+	"os"
+)
 
 // ownFile returns f: the caller must not close it before Wait.
 func ownFile(f *os.File) (*os.File, error) { return f, nil }
@@ -23,3 +26,16 @@ func (r *running) copyFile(f *os.File) error {
 	}
 	return errNoReader
 }
+
+// Descriptors are not passed on this system.
+
+// CanPass reports that f cannot be passed.
+func CanPass(*os.File) bool { return false }
+
+func isExtra(*os.File) error { return errors.ErrUnsupported }
+
+func descriptor(*os.File) (int, error) { return -1, errors.ErrUnsupported }
+
+func checkPassed([]int) error { return errors.ErrUnsupported }
+
+func closeFiles([]int) {}

@@ -29,6 +29,20 @@ type Handler interface {
 	Start(ctx context.Context, req *Request) (Process, error)
 }
 
+// A PassingHandler is a Handler that can also give a command descriptors of its
+// client, which are the numbers of open descriptors in this process, closed on
+// exec: files[i] becomes the command's descriptor i, -1, of the first three, is
+// /dev/null, and a number may come twice. They belong to StartPassed, which
+// closes each of them once the command has it, or never will; it changes
+// nothing else of them. The Process has no Stdin, Stdout and Stderr.
+//
+// With any other Handler such commands are refused with unsupported, after which
+// a [Client] uses streams.
+type PassingHandler interface {
+	Handler
+	StartPassed(ctx context.Context, req *Request, files []int) (Process, error)
+}
+
 // A Request describes one command.
 type Request struct {
 	Peer Peer
@@ -42,7 +56,8 @@ type Request struct {
 	Env       []string // what the client asks for; the handler decides
 	Dir       string   // relative to the home directory; empty is the home
 	Term      *Term    // not nil: run it on a pty
-	// Which streams the client opened. What it did not is /dev/null.
+	// Which streams the client opened, or descriptors it passed. What it did not
+	// is /dev/null.
 	Stdin, Stdout, Stderr bool
 	// MergeStderr puts stderr on the same pipe as stdout.
 	MergeStderr bool

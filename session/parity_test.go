@@ -94,7 +94,8 @@ type world struct {
 	*testing.T
 	command func(ctx context.Context, name string, arg ...string) parityCmd // ctx nil: Command
 	dir     string                                                          // empty at first, its own
-	remote  *link                                                           // nil: os/exec
+	remote  *session.Client                                                 // nil: os/exec
+	files   bool                                                            // output goes to files, which can be passed
 	notes   []string
 }
 
@@ -140,18 +141,29 @@ func (w *world) noteEnd(c parityCmd, err error) {
 
 // run runs a command and notes all that can be seen of it.
 func (w *world) run(c parityCmd) {
-	var stdout, stderr bytes.Buffer
 	f := c.fields()
-	if *f.Stdout == nil {
-		*f.Stdout = &stdout
-	}
-	if *f.Stderr == nil {
-		*f.Stderr = &stderr
-	}
+	stdout, stderr := w.sink(f.Stdout), w.sink(f.Stderr)
 	err := finish(w, "Run", c.Run)
-	w.note("stdout", brief(stdout.Bytes()))
-	w.note("stderr", brief(stderr.Bytes()))
+	w.note("stdout", brief(stdout()))
+	w.note("stderr", brief(stderr()))
 	w.noteEnd(c, err)
+}
+
+// sink takes an output that goes nowhere yet, and returns what came.
+func (w *world) sink(out *io.Writer) (got func() []byte) {
+	switch {
+	case *out != nil:
+		return func() []byte { return nil }
+	case !w.files:
+		var b bytes.Buffer
+		*out = &b
+		return b.Bytes
+	}
+	f, err := os.CreateTemp(w.TempDir(), "output")
+	w.must(err)
+	w.Cleanup(func() { _ = f.Close() })
+	*out = f
+	return func() []byte { return []byte(w.read(f.Name())) }
 }
 
 // file makes a file in the case's directory.
@@ -265,8 +277,16 @@ func brief(b []byte) string {
 	return fmt.Sprintf("%d bytes, sum %s", len(b), sumOf(b))
 }
 
-func TestParity(t *testing.T) {
-	link := newLink(t)
+func TestParity(t *testing.T) { parity(t, newLink(t).Client, false) }
+
+// TestParityPassed is the same where commands get the caller's own files
+// wherever they can.
+func TestParityPassed(t *testing.T) {
+	client, _ := dialPassing(t, &session.Server{Handler: newHandler(t, "")})
+	parity(t, client, true)
+}
+
+func parity(t *testing.T, link *session.Client, files bool) {
 	local := func(ctx context.Context, name string, arg ...string) parityCmd {
 		if ctx == nil {
 			return localCmd{exec.Command(name, arg...)}
@@ -286,9 +306,9 @@ func TestParity(t *testing.T) {
 		}
 		seen[c.name] = true
 		t.Run(c.name, func(t *testing.T) {
-			want := &world{T: t, command: local, dir: t.TempDir()}
+			want := &world{T: t, command: local, dir: t.TempDir(), files: files}
 			c.run(want)
-			got := &world{T: t, command: remote, dir: t.TempDir(), remote: link}
+			got := &world{T: t, command: remote, dir: t.TempDir(), remote: link, files: files}
 			c.run(got)
 			if diff := cmp.Diff(want.notes, got.notes); diff != "" {
 				t.Errorf("-os/exec +session:\n%s", diff)

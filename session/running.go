@@ -27,16 +27,16 @@ var errAbandoned = errors.New("session: the command was abandoned")
 //	watch       when everything above has ended; without a record it does not
 //	            wait for a Stdin that blocks
 type running struct {
-	cmd    *Cmd
-	client *Client
-	ctx    context.Context
+	cmd  *Cmd
+	bond bond
+	ctx  context.Context
 
 	id      uint64
 	pid     int
 	dropped []string
 
 	file           *os.File // Stdin, if it is a file; our own
-	status         *mux.ReceiveStream
+	status         statusReader
 	stdin          *mux.SendStream
 	stdout, stderr *receiver // stderr is nil where it goes with stdout
 	refused        <-chan *proto.Refused
@@ -71,9 +71,25 @@ type answer struct {
 	err     error
 }
 
-func newRunning(c *Cmd, ctx context.Context) *running {
+// A bond is what ties a command to its server: a session, or a connection of its
+// own. Its methods may be called concurrently.
+type bond interface {
+	send(*proto.Message) error
+	Err() error       // why it has ended, nil while it lasts
+	forget(id uint64) // the command has its answer
+	leave()           // the command has ended
+}
+
+// A statusReader reads the frames of a command's status. CancelRead abandons
+// the command.
+type statusReader interface {
+	io.Reader
+	CancelRead() error
+}
+
+func newRunning(c *Cmd, ctx context.Context, bond bond) *running {
 	return &running{
-		cmd: c, client: c.client, ctx: ctx,
+		cmd: c, bond: bond, ctx: ctx,
 		answer: make(chan answer, 1), begun: make(chan struct{}),
 		exited: make(chan struct{}), over: make(chan struct{}),
 		gotOut: make(chan struct{}), gaveIn: make(chan struct{}), done: make(chan struct{}),
@@ -84,7 +100,8 @@ func newRunning(c *Cmd, ctx context.Context) *running {
 // open opens the streams, sends the exec and starts the copies, all in one
 // flight: nothing is waited for.
 func (r *running) open(ctx context.Context, e *proto.Exec) (err error) {
-	m, c := r.client.mux, r.cmd
+	c := r.cmd
+	m := c.client.mux
 	if f, ok := c.Stdin.(*os.File); ok {
 		if r.file, err = ownFile(f); err != nil {
 			return err
@@ -95,9 +112,11 @@ func (r *running) open(ctx context.Context, e *proto.Exec) (err error) {
 			}
 		}()
 	}
-	if r.status, err = m.OpenReceive(ctx); err != nil {
+	status, err := m.OpenReceive(ctx)
+	if err != nil {
 		return err
 	}
+	r.status = status
 	if c.Stdin != nil || c.stdinPipe != nil {
 		if r.stdin, err = m.OpenSend(ctx); err != nil {
 			return err
@@ -114,11 +133,11 @@ func (r *running) open(ctx context.Context, e *proto.Exec) (err error) {
 			return err
 		}
 	}
-	e.Status, e.Stdin, e.Stdout, e.Stderr = r.status.ID(), sendID(r.stdin), r.stdout.id(), r.stderr.id()
+	e.Status, e.Stdin, e.Stdout, e.Stderr = status.ID(), sendID(r.stdin), r.stdout.id(), r.stderr.id()
 	if merged && c.Term == nil {
 		e.Stderr = e.Stdout
 	}
-	if r.refused, err = r.client.sendExec(e); err != nil {
+	if r.refused, err = c.client.sendExec(e); err != nil {
 		return err
 	}
 	r.id = e.ID
@@ -242,7 +261,7 @@ func (r *running) awaitStarted(ctx context.Context) error {
 		return ctx.Err()
 	}
 	if got.started != nil {
-		r.client.forget(r.id)
+		r.bond.forget(r.id)
 		return nil
 	}
 	r.discard()
@@ -257,7 +276,7 @@ func (r *running) awaitStarted(ctx context.Context) error {
 func (r *running) condemn() {
 	if r.cmd.Orphan == OrphanKeep {
 		kill := &proto.Message{Signal: &proto.Signal{ID: r.id, Name: "KILL", To: ToTree}}
-		go func() { _ = r.client.send(kill) }()
+		go func() { _ = r.bond.send(kill) }()
 	}
 }
 
@@ -268,8 +287,8 @@ func (r *running) discard() {
 		_ = r.stdin.CloseWrite() // never announced: this is no command's end of input
 	}
 	r.closeStreams()
-	r.client.forget(r.id)
-	r.client.running.leave()
+	r.bond.forget(r.id)
+	r.bond.leave()
 }
 
 // closeCopied ends the streams when the copies have ended. Those behind pipes
@@ -314,7 +333,7 @@ func (r *running) closeStreams() {
 // gives the command's place back.
 func (r *running) watch() {
 	defer close(r.done)
-	defer r.client.running.leave()
+	defer r.bond.leave()
 	var begin <-chan struct{} = r.waiting
 	select {
 	case <-r.ctx.Done():
@@ -405,7 +424,7 @@ func (r *running) signal(name string, to Target) error {
 	if r.isOver() {
 		return os.ErrProcessDone
 	}
-	return r.client.send(&proto.Message{Signal: &proto.Signal{ID: r.id, Name: name, To: to}})
+	return r.bond.send(&proto.Message{Signal: &proto.Signal{ID: r.id, Name: name, To: to}})
 }
 
 // isOver reports whether the command's process is known to have ended.

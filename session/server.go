@@ -35,11 +35,19 @@ type Server struct {
 
 	mu        sync.Mutex
 	listeners map[*net.Listener]struct{} // by pointer: a listener need not be comparable
-	sessions  map[*serverSession]struct{}
+	sessions  map[served]struct{}
 	stopping  bool
 	stopped   ending         // of logins: at Shutdown or Close
 	closed    ending         // of ladders: at Close
 	handlers  sync.WaitGroup // goroutines of Serve's connections
+}
+
+// served is a connection that is being served.
+type served interface {
+	// drain ends it in an orderly way, and its commands when ctx ends first.
+	drain(ctx context.Context)
+	// cut ends it at once; its commands get their orphan policy.
+	cut()
 }
 
 // ending is a context that ends on command. Its zero value is usable.
@@ -72,6 +80,10 @@ type handshaker interface {
 // that is the Peer's login. The log gets the text of its error, or what the
 // error's method LogAttrs() []slog.Attr returns if it has one, as text of at most
 // 2 KiB each. A Handshake that panics has failed; the log gets the stack.
+//
+// A connection whose ForCommand() bool says so afterwards is no session but for
+// one command, to which the client passes its own descriptors (PROTOCOL.md
+// section 9.6); see [PassingHandler].
 //
 // Serve returns ErrServerClosed after Shutdown or Close, nil when Accept
 // returns io.EOF (a listener that has nothing more to give), and otherwise the
@@ -131,7 +143,11 @@ func (s *Server) serveAccepted(conn net.Conn) {
 	if l, ok := conn.(interface{ Login() any }); ok {
 		peer.Login = l.Login()
 	}
-	if err := s.ServeConn(context.Background(), conn, peer); err != nil {
+	serve := func() error { return s.ServeConn(context.Background(), conn, peer) }
+	if c, ok := conn.(commandConn); ok && c.ForCommand() {
+		serve = func() error { return s.serveCommand(c, peer) }
+	}
+	if err := serve(); err != nil {
 		log.Info("session ended", "user", peer.User, "peer", peer.Addr, "err", clip(err.Error()))
 	}
 }
@@ -224,7 +240,7 @@ func (s *Server) Close() error {
 }
 
 // stop closes the listeners and returns the sessions.
-func (s *Server) stop(closed bool) []*serverSession {
+func (s *Server) stop(closed bool) []served {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.stopping = true
@@ -235,7 +251,7 @@ func (s *Server) stop(closed bool) []*serverSession {
 	for l := range s.listeners {
 		_ = (*l).Close()
 	}
-	var out []*serverSession
+	var out []served
 	for ss := range s.sessions {
 		out = append(out, ss)
 	}
@@ -283,20 +299,20 @@ func (s *Server) removeListener(l *net.Listener) {
 	delete(s.listeners, l)
 }
 
-func (s *Server) addSession(ss *serverSession) bool {
+func (s *Server) addSession(ss served) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.stopping {
 		return false
 	}
 	if s.sessions == nil {
-		s.sessions = make(map[*serverSession]struct{})
+		s.sessions = make(map[served]struct{})
 	}
 	s.sessions[ss] = struct{}{}
 	return true
 }
 
-func (s *Server) removeSession(ss *serverSession) {
+func (s *Server) removeSession(ss served) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.sessions, ss)

@@ -190,7 +190,7 @@ func (ss *serverSession) routeLocked(id uint64, m *proto.Message) error {
 
 // execLocked claims the streams of a command and starts it, or refuses it.
 func (ss *serverSession) execLocked(e *proto.Exec) error {
-	c := newCommand(ss, e)
+	c := newCommand(ss.server, ss, ss.peer, ss.log, e)
 	refusal := ss.claimLocked(c)
 	switch code, message := e.Check(); {
 	case refusal != nil:
@@ -202,6 +202,8 @@ func (ss *serverSession) execLocked(e *proto.Exec) error {
 		refusal = &Refusal{Code: proto.CodeBusy}
 	case ss.server.Handler == nil:
 		refusal = &Refusal{Code: proto.CodeNoHandler}
+	default:
+		c.begin = ss.server.Handler.Start
 	}
 	ss.alive.Add(1)
 	ss.busy++
@@ -393,15 +395,8 @@ func (ss *serverSession) endCommands() {
 // leaveKept lets go of the commands that outlived the session.
 func (ss *serverSession) leaveKept() { ss.endCommands() }
 
-// isGone reports whether the session has ended.
-func (ss *serverSession) isGone() bool {
-	select {
-	case <-ss.mux.Done():
-		return true
-	default:
-		return false
-	}
-}
+// gone is closed when the session has ended.
+func (ss *serverSession) gone() <-chan struct{} { return ss.mux.Done() }
 
 // cut ends the session at once. Its commands get their orphan policy.
 func (ss *serverSession) cut() { _ = ss.mux.Close() }

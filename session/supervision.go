@@ -65,7 +65,7 @@ func newSupervision(c *command, proc Process) *supervision {
 
 // run lets the command run to its end.
 func (s *supervision) run() {
-	lost, abandoned, stop := s.ss.mux.Done(), s.status.Stopped(), s.stop
+	lost, abandoned, stop := s.from.gone(), s.status.Stopped(), s.stop
 	outStopped, errStopped := s.out.stopped(), s.err.stopped()
 	over := make(chan struct{})
 	var serving sync.WaitGroup
@@ -87,7 +87,7 @@ func (s *supervision) run() {
 			s.treeEnded()
 		case <-s.tooLate:
 			s.tooLate = nil
-			s.ss.cut()
+			s.from.cut()
 		case <-outStopped:
 			outStopped = nil
 			s.breakPipe(s.out)
@@ -244,7 +244,7 @@ func (s *supervision) end(how proto.How) {
 	s.ladder = ladder
 	go func() {
 		defer close(ladder)
-		if err := s.proc.End(s.ss.server.ladders()); err != nil {
+		if err := s.proc.End(s.server.ladders()); err != nil {
 			s.log.Error("ending the command's processes", "err", err)
 		}
 	}()
@@ -285,7 +285,7 @@ func (s *supervision) orphan() {
 
 // serverStops ends the command, or lets go of it if it is kept and alone.
 func (s *supervision) serverStops() {
-	if (s.orphaned || s.ss.isGone()) && s.exec.Orphan == OrphanKeep {
+	if (s.orphaned || isClosed(s.from.gone())) && s.exec.Orphan == OrphanKeep {
 		s.detached = true
 		return
 	}
@@ -332,7 +332,7 @@ func (s *supervision) finish() {
 	} else {
 		record := s.record()
 		s.logEnd(record)
-		s.ss.remove(s.command)
+		s.from.remove(s.command)
 		s.say.put(&proto.Message{Ended: record})
 	}
 	s.say.close()

@@ -77,7 +77,7 @@ func (r *running) causeLocked(err error) error {
 	if r.gaveUp != nil {
 		return r.gaveUp
 	}
-	if lost := r.client.Err(); lost != nil {
+	if lost := r.bond.Err(); lost != nil {
 		return lost
 	}
 	if _, ok := errors.AsType[*mux.LostError](err); ok {

@@ -139,7 +139,7 @@ func (s *Spawner) Close() error {
 // The end of ctx after Start returned means nothing to the command.
 func (s *Spawner) Start(ctx context.Context, spec *Spec) (*Process, error) {
 	if err := spec.validate(); err != nil {
-		closeAll(owned(spec.Files))
+		CloseFiles(spec.Files)
 		return nil, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, s.opts.StartTimeout)

@@ -170,6 +170,10 @@ func (s *stdio) closeCommand() {
 	s.opened = nil
 }
 
+// CloseFiles closes what was to be a Spec's Files, each once, where it comes to
+// no [Spawner.Start].
+func CloseFiles(files []int) { closeAll(owned(files)) }
+
 func closeAll(fds []int) {
 	for _, fd := range fds {
 		_ = unix.Close(fd)

@@ -98,20 +98,23 @@ func (h *Handler) Close() error { return h.spawner.Close() }
 
 // Start implements [session.Handler].
 func (h *Handler) Start(ctx context.Context, req *session.Request) (session.Process, error) {
-	l, err := h.loginOf(req.Peer.Login)
+	return h.start(ctx, req, nil)
+}
+
+// StartPassed implements [session.PassingHandler].
+func (h *Handler) StartPassed(ctx context.Context, req *session.Request, files []int) (session.Process, error) {
+	return h.start(ctx, req, files)
+}
+
+// start starts a command with pipes or a terminal, or with descriptors, which
+// are its own.
+func (h *Handler) start(ctx context.Context, req *session.Request, files []int) (session.Process, error) {
+	spec, dropped, byShell, err := h.prepare(req)
 	if err != nil {
+		process.CloseFiles(files)
 		return nil, err
 	}
-	if err := l.allow(req); err != nil {
-		return nil, err
-	}
-	spec, err := h.spec(l, req)
-	if err != nil {
-		return nil, err
-	}
-	byShell := l.program(spec, req)
-	var dropped []string
-	spec.Env, dropped = l.environment(req, h.tz)
+	spec.Files = files
 	p, err := h.spawner.Start(ctx, spec)
 	if err != nil {
 		return nil, refusal(err, byShell)
@@ -120,6 +123,23 @@ func (h *Handler) Start(ctx context.Context, req *session.Request) (session.Proc
 		_ = p.Stdin().Close() // a terminal always has input; without any it ends at once
 	}
 	return &running{Process: p, dropped: dropped}, nil
+}
+
+// prepare says what to start, if the login allows it.
+func (h *Handler) prepare(req *session.Request) (spec *process.Spec, dropped []string, byShell bool, err error) {
+	l, err := h.loginOf(req.Peer.Login)
+	if err != nil {
+		return nil, nil, false, err
+	}
+	if err := l.allow(req); err != nil {
+		return nil, nil, false, err
+	}
+	if spec, err = h.spec(l, req); err != nil {
+		return nil, nil, false, err
+	}
+	byShell = l.program(spec, req)
+	spec.Env, dropped = l.environment(req, h.tz)
+	return spec, dropped, byShell, nil
 }
 
 // spec is the request but for the program and the environment.
@@ -216,4 +236,7 @@ func (r *running) Wait() (session.Exit, error) {
 	return exit, err
 }
 
-var _ session.Process = (*running)(nil)
+var (
+	_ session.Process        = (*running)(nil)
+	_ session.PassingHandler = (*Handler)(nil)
+)

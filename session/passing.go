@@ -1,0 +1,149 @@
+package session
+
+import (
+	"context"
+	"errors"
+	"io"
+	"os"
+	"runtime"
+	"sync"
+	"sync/atomic"
+
+	"github.com/rexec/rex/proto"
+)
+
+var (
+	errExtraFiles = errors.New("session: ExtraFiles need a Unix socket, and Stdin, Stdout and Stderr that are files")
+	errNotFiles   = errors.New("session: Stdin, Stdout and Stderr must be files here, and there is no terminal")
+)
+
+// passing is how a client gives commands descriptors instead of streams.
+type passing struct {
+	// dial connects, asks for the command with a frame, and passes descriptors
+	// with its first byte; nil where that cannot be done.
+	dial func(ctx context.Context, first []byte, files []int) (io.ReadWriteCloser, error)
+	off  atomic.Bool // the server's handler does not take them
+}
+
+// passes reports whether the command gets the caller's own files.
+func (c *Cmd) passes() bool {
+	p := &c.client.passing
+	return p.dial != nil && !p.off.Load() && c.Term == nil &&
+		c.stdinPipe == nil && c.stdoutPipe == nil && c.stderrPipe == nil &&
+		canPass(c.Stdin) && canPass(c.Stdout) && canPass(c.Stderr)
+}
+
+func canPass(v any) bool {
+	f, ok := v.(*os.File)
+	return v == nil || ok && CanPass(f)
+}
+
+// beginPassed asks for the command on a connection of its own and waits for the
+// answer.
+func (c *Cmd) beginPassed(ctx context.Context) (*running, error) {
+	e := c.exec()
+	e.ID = 1
+	files, err := c.nameFiles(e)
+	if err != nil {
+		return nil, err
+	}
+	if code, message := e.CheckPassed(len(files)); code != "" {
+		return nil, &Error{Name: c.Path, Code: code, Message: message}
+	}
+	frame, err := proto.Append(nil, &proto.Message{Exec: e})
+	if err != nil {
+		return nil, err
+	}
+	numbers := make([]int, len(files))
+	for i, f := range files {
+		if numbers[i], err = descriptor(f); err != nil {
+			return nil, err
+		}
+	}
+	conn, err := c.client.passing.dial(ctx, frame, numbers)
+	runtime.KeepAlive(files)
+	if err != nil {
+		return nil, err
+	}
+	p := &passedBond{conn: conn}
+	run := newRunning(c, ctx, p)
+	run.id, run.status = e.ID, p
+	close(run.gaveIn)
+	close(run.gotOut)
+	go run.readStatus()
+	if err := run.awaitStarted(ctx); err != nil {
+		return nil, err
+	}
+	return run, nil
+}
+
+// nameFiles has e name the command's files, and returns each of them once.
+func (c *Cmd) nameFiles(e *proto.Exec) (files []*os.File, err error) {
+	places := make(map[*os.File]uint32)
+	place := func(v any) uint32 {
+		f, ok := v.(*os.File)
+		if !ok {
+			return 0
+		}
+		if places[f] == 0 {
+			files = append(files, f)
+			places[f] = uint32(len(files))
+		}
+		return places[f]
+	}
+	e.Stdin, e.Stdout, e.Stderr = place(c.Stdin), place(c.Stdout), place(c.Stderr)
+	for _, f := range c.ExtraFiles {
+		if err := isExtra(f); err != nil {
+			return nil, err
+		}
+		e.Files = append(e.Files, place(f))
+	}
+	return files, nil
+}
+
+// passedBond is a connection for one command: status comes from it, and signals
+// go to it.
+type passedBond struct {
+	conn io.ReadWriteCloser
+
+	writing sync.Mutex // one frame at a time
+
+	mu    sync.Mutex
+	ended error // why nothing comes any more
+}
+
+// Read reads status.
+func (p *passedBond) Read(b []byte) (int, error) {
+	n, err := p.conn.Read(b)
+	if err != nil {
+		p.mu.Lock()
+		p.ended = err
+		p.mu.Unlock()
+	}
+	return n, err
+}
+
+// CancelRead leaves, whereupon the server applies the orphan policy.
+func (p *passedBond) CancelRead() error { return p.conn.Close() }
+
+func (p *passedBond) send(m *proto.Message) error {
+	p.writing.Lock()
+	defer p.writing.Unlock()
+	return proto.Write(p.conn, m)
+}
+
+// Err is why the connection ended before the command's record came.
+func (p *passedBond) Err() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	switch {
+	case p.ended == nil:
+		return nil
+	case errors.Is(p.ended, io.EOF):
+		return connLost(errors.New("the server closed it"))
+	}
+	return connLost(p.ended)
+}
+
+func (p *passedBond) forget(uint64) {}
+func (p *passedBond) leave()        { _ = p.conn.Close() }
