@@ -120,3 +120,14 @@ func BenchmarkStdin(b *testing.B) {
 type endlessZeros struct{}
 
 func (endlessZeros) Read(p []byte) (int, error) { return len(p), nil }
+
+// BenchmarkPassed is a command with the caller's own files: a connection, a
+// login and a start each.
+func BenchmarkPassed(b *testing.B) {
+	for _, mode := range []string{"cgroup", "group"} {
+		b.Run(mode, func(b *testing.B) {
+			client, _ := dialPassing(b, &session.Server{Handler: newHandler(b, mode)})
+			turns(b, func() error { return exec.Command("true").Run() }, func() error { return client.Command("true").Run() })
+		})
+	}
+}

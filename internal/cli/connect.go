@@ -7,15 +7,19 @@ import (
 	"io"
 	"io/fs"
 	"net"
+	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"sync/atomic"
 	"syscall"
 	"time"
 
 	"github.com/rexec/rex/internal/login"
+	"github.com/rexec/rex/internal/term"
 	"github.com/rexec/rex/internal/transport"
+	"github.com/rexec/rex/session"
 )
 
 // A link is the connection to a daemon, and how it was made.
@@ -26,6 +30,9 @@ type link struct {
 	hint string
 	// program, if the connection is one's input and output, names it.
 	program string
+	// socket is where a connection for the command alone is made when it is
+	// started, with our own stdin, stdout and stderr, as user; empty otherwise.
+	socket, user string
 	// login is how the connection over the network was made, nil otherwise.
 	login *login.Conn
 }
@@ -165,12 +172,29 @@ func (r *runner) connectUnix(ctx context.Context) *failure {
 	if r.inv.user.set {
 		name = r.inv.user.value
 	}
+	if r.passes() {
+		r.link.socket, r.link.user = path, name
+		return nil
+	}
 	conn, err := transport.DialUnix(ctx, path, name)
 	if err != nil {
 		return r.explainUnix(path, err)
 	}
 	r.link.conn = conn
 	return nil
+}
+
+// passes reports whether the command can have our own stdin, stdout and stderr.
+// One that another program has made non-blocking is better copied: programs
+// take EAGAIN for an error.
+func (r *runner) passes() bool {
+	files := []*os.File{r.env.Stdin, r.env.Stdout, r.env.Stderr}
+	if r.inv.stdinNull.value {
+		files = files[1:]
+	}
+	return r.inv.tty.value != ttyForce && !slices.ContainsFunc(files, func(f *os.File) bool {
+		return !session.CanPass(f) || !term.Blocks(f)
+	})
 }
 
 // explainUnix says why a socket does not answer, and what to do.

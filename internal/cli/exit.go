@@ -33,6 +33,7 @@ type outcome struct {
 	status  int
 	record  *session.Record // the command's end record, if it came
 	failure *failure        // rex's own, nil if there is none
+	passed  bool            // it had our own files, and nothing was counted
 	raise   os.Signal       // end by this signal, so that the caller's shell sees it; nil is to exit
 }
 
@@ -64,6 +65,7 @@ func (r *runner) judge(err error) outcome {
 	}
 	if r.cmd.ProcessState != nil && complete(err) {
 		out := commandOutcome(r.cmd.ProcessState)
+		out.passed = r.link.socket != ""
 		r.remark(out.record)
 		return out
 	}
@@ -102,6 +104,10 @@ func (r *runner) remark(record *session.Record) {
 	if record.Output == proto.OutputAbandoned {
 		r.ui.warnf("something that the command left behind still holds its output; --drain gave it up")
 	}
+	if r.link.socket != "" {
+		r.ui.debugf("%s, code %d", record.How, record.Code)
+		return
+	}
 	r.ui.debugf("%s, code %d, stdin %d, stdout %d, stderr %d bytes", record.How, record.Code,
 		record.StdinBytes, record.StdoutBytes, record.StderrBytes)
 }
@@ -137,6 +143,8 @@ func (r *runner) explain(err error) *failure {
 		return r.explainNoStart(err)
 	case errors.Is(err, errConnectTimeout):
 		return r.explainTimeout()
+	case r.link.socket != "" && !r.isStarted():
+		return r.explainUnix(r.link.socket, err)
 	}
 	if r.isStarted() {
 		return fail(howLost, "%s", plain(err)).withHint("%s", r.lookThere())

@@ -212,12 +212,11 @@ func (r *runner) pauseTimeout() (resume func()) {
 
 // open begins the session and starts the command.
 func (r *runner) open() error {
-	client, err := session.NewClient(r.link.conn, &session.Options{Log: r.ui.logger(), Window: r.link.window()})
+	client, err := r.newClient()
 	if err != nil {
 		return err
 	}
 	r.client.Store(client)
-	r.ui.debugf("session begun")
 	if f := r.prepare(client); f != nil {
 		return f
 	}
@@ -230,6 +229,16 @@ func (r *runner) open() error {
 		return f
 	}
 	return r.start()
+}
+
+// newClient begins the session, if there is to be one.
+func (r *runner) newClient() (*session.Client, error) {
+	if r.link.socket != "" {
+		r.ui.debugf("the command gets stdin, stdout and stderr themselves")
+		return session.UnixClient(r.link.socket, r.link.user), nil
+	}
+	defer r.ui.debugf("session begun")
+	return session.NewClient(r.link.conn, &session.Options{Log: r.ui.logger(), Window: r.link.window()})
 }
 
 // prepare makes the command of what the command line says.
@@ -246,8 +255,12 @@ func (r *runner) prepare(client *session.Client) *failure {
 	c := r.cmd
 	c.Cancel = func() error { return os.ErrProcessDone } // the context is for the start only
 	c.Dir, c.Timeout, c.Drain, c.Orphan = r.inv.dir, r.inv.timeout, r.inv.drain, r.inv.orphan
-	c.Stdout = r.out.writer(r.env.Stdout, "stdout", r.started)
-	c.Stderr = r.out.writer(r.env.Stderr, "stderr", r.started)
+	if r.link.socket != "" {
+		c.Stdout, c.Stderr = r.env.Stdout, r.env.Stderr
+	} else {
+		c.Stdout = r.out.writer(r.env.Stdout, "stdout", r.started)
+		c.Stderr = r.out.writer(r.env.Stderr, "stderr", r.started)
+	}
 	r.pty = r.wantsPTY()
 	c.Env = r.environment()
 	if r.pty {

@@ -37,15 +37,19 @@ type endRecord struct {
 	Code        uint64        `json:"code"`
 	Signal      *signalRecord `json:"signal"` // null if no signal ended it
 	Core        bool          `json:"core"`
-	StdinBytes  uint64        `json:"stdin_bytes"`
-	StdoutBytes uint64        `json:"stdout_bytes"`
-	StderrBytes uint64        `json:"stderr_bytes"`
+	*byteCounts               // missing where the command had rex's own files
 	UserTime    uint64        `json:"user_time"`
 	SystemTime  uint64        `json:"system_time"`
 	MaxRSS      uint64        `json:"max_rss"` // bytes
 	StartedAt   uint64        `json:"started_at"`
 	EndedAt     uint64        `json:"ended_at"`
 	Output      proto.Output  `json:"output"` // complete, or abandoned by --drain
+}
+
+type byteCounts struct {
+	StdinBytes  uint64 `json:"stdin_bytes"`
+	StdoutBytes uint64 `json:"stdout_bytes"`
+	StderrBytes uint64 `json:"stderr_bytes"`
 }
 
 type signalRecord struct {
@@ -58,9 +62,12 @@ func newStatusRecord(host string, out outcome) *statusRecord {
 	if r := out.record; r != nil {
 		s.How = string(r.How)
 		s.endRecord = &endRecord{
-			Code: r.Code, Core: r.Core, StdinBytes: r.StdinBytes, StdoutBytes: r.StdoutBytes, StderrBytes: r.StderrBytes,
+			Code: r.Code, Core: r.Core,
 			UserTime: r.UserTime, SystemTime: r.SystemTime, MaxRSS: r.MaxRSS, StartedAt: r.StartedAt, EndedAt: r.EndedAt,
 			Output: r.Output,
+		}
+		if !out.passed {
+			s.byteCounts = &byteCounts{r.StdinBytes, r.StdoutBytes, r.StderrBytes}
 		}
 		if r.Signal != nil {
 			s.Signal = &signalRecord{r.Signal.Number, r.Signal.Name}
