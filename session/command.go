@@ -75,8 +75,9 @@ func (c *command) run() {
 		return
 	}
 	c.log = c.log.With("pid", proc.Pid())
+	s := newSupervision(c, proc) // before the log: the client waits
 	c.log.Info("command started", "argv", clipAll(req), "pty", req.Term != nil, "dir", req.Dir)
-	newSupervision(c, proc).run()
+	s.run()
 }
 
 // start calls the handler. If the session ends first, a command that would be

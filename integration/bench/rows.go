@@ -16,6 +16,7 @@ import (
 func (e *environment) rows() []row {
 	const size = 1 << 30
 	zero := fmt.Sprintf("head -c %d /dev/zero", size)
+	long := fmt.Sprintf("head -c %d /dev/zero", 3*size)
 	rex := e.path("rex")
 	rows := []row{
 		{"cold start", "ms", []column{
@@ -60,6 +61,14 @@ func (e *environment) rows() []row {
 			},
 			column{"limit: pipe", rate(e.ctx, size, zero+" | cat >/dev/null")},
 		)},
+		{"true on a Unix socket", "ms", []column{
+			{"rex", timed(e.ctx, rex, e.addr, "true")},
+			{"limit: rex --version", timed(e.ctx, rex, "--version")},
+		}},
+		{"passed descriptors", "MB/s", []column{
+			{"rex", rate(e.ctx, 3*size, long+" | "+rex+" "+e.addr+" cat | cat >/dev/null")},
+			{"limit: without rex", rate(e.ctx, 3*size, long+" | cat | cat >/dev/null")},
+		}},
 		{"memory of an idle session", "KiB", []column{{"rexd", e.idleMemory}}},
 		{"memory of a running command", "KiB", []column{{"rexd", e.commandMemory}}},
 	}

@@ -27,7 +27,7 @@ func watchSignals() (signals <-chan os.Signal, stop func()) {
 			signal.Notify(c, sig)
 		}
 	}
-	return c, func() { signal.Stop(c) }
+	return c, stopper(c)
 }
 
 // watchTerminal delivers SIGWINCH and SIGCONT until stop is called: the size,
@@ -35,14 +35,20 @@ func watchSignals() (signals <-chan os.Signal, stop func()) {
 func watchTerminal() (changes <-chan os.Signal, stop func()) {
 	c := make(chan os.Signal, 1)
 	signal.Notify(c, syscall.SIGWINCH, syscall.SIGCONT)
-	return c, func() { signal.Stop(c) }
+	return c, stopper(c)
 }
 
 // watchContinued delivers SIGCONT until stop is called.
 func watchContinued() (continued <-chan os.Signal, stop func()) {
 	c := make(chan os.Signal, 1)
 	signal.Notify(c, syscall.SIGCONT)
-	return c, func() { signal.Stop(c) }
+	return c, stopper(c)
+}
+
+// stopper returns what takes the signals of c back. It does not wait for that:
+// each costs two turns of a thread of its own, and rex is about to exit.
+func stopper(c chan<- os.Signal) (stop func()) {
+	return func() { go signal.Stop(c) } // which ends by itself
 }
 
 // survivePipes lets writes to a closed stdout fail instead of ending rex. To
@@ -50,7 +56,7 @@ func watchContinued() (continued <-chan os.Signal, stop func()) {
 func survivePipes() (stop func()) {
 	c := make(chan os.Signal, 1)
 	signal.Notify(c, syscall.SIGPIPE)
-	return func() { signal.Stop(c) }
+	return stopper(c)
 }
 
 // raise ends this process by a signal, so that a shell that waits for it knows.
