@@ -3,11 +3,13 @@
 package integration
 
 import (
+	"bufio"
 	"encoding/json"
 	"fmt"
 	"io"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"sync"
 	"syscall"
@@ -111,27 +113,30 @@ func TestDaemonKilled(t *testing.T) {
 func killDaemon(t *testing.T, host string, daemon func(rex int) int) {
 	t.Helper()
 	marker := fmt.Sprintf("86402.%d", time.Now().UnixNano())
-	cmd := rexCommand(t, to(host, "echo started; exec sleep "+marker)...)
-	stdout, err := cmd.StdoutPipe()
+	cmd := rexCommand(t, append([]string{"-v"}, to(host, "exec sleep "+marker)...)...)
+	pipe, err := cmd.StderrPipe()
 	if err != nil {
 		t.Fatal(err)
 	}
-	var stderr strings.Builder
-	cmd.Stderr = &stderr
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	line := make([]byte, len("started\n"))
-	if _, err := io.ReadFull(stdout, line); err != nil {
-		t.Fatal(err)
+	stderr := bufio.NewReader(pipe)
+	for line := ""; !strings.HasSuffix(line, " started\n"); { // rex knows, which the command's own output does not tell
+		if line, err = stderr.ReadString('\n'); err != nil {
+			t.Fatal(err)
+		}
 	}
 	if err := syscall.Kill(daemon(cmd.Process.Pid), syscall.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
-	code := exitCode(t, cmd.Wait())
-	if first, _, _ := strings.Cut(stderr.String(), "\n"); code != 255 || !strings.HasPrefix(first, "rex: error: connection lost") ||
-		!strings.HasSuffix(first, "the command was running, its end is unknown") {
-		t.Errorf("status %d, stderr %q", code, stderr.String())
+	said, err := io.ReadAll(stderr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := regexp.MustCompile(`(?m)^rex: error: connection lost.*the command was running, its end is unknown$`)
+	if code := exitCode(t, cmd.Wait()); code != 255 || !want.Match(said) {
+		t.Errorf("status %d, stderr %q", code, said)
 	}
 	if next := rex(t, "", "local:", "true"); next.code != 0 {
 		t.Errorf("the next command: %+v", next)

@@ -126,7 +126,7 @@ func (endlessZeros) Read(p []byte) (int, error) { return len(p), nil }
 func BenchmarkPassed(b *testing.B) {
 	for _, mode := range []string{"cgroup", "group"} {
 		b.Run(mode, func(b *testing.B) {
-			client, _ := dialPassing(b, &session.Server{Handler: newHandler(b, mode)})
+			client := passingClient(b, &session.Server{Handler: newHandler(b, mode)})
 			turns(b, func() error { return exec.Command("true").Run() }, func() error { return client.Command("true").Run() })
 		})
 	}

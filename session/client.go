@@ -127,6 +127,7 @@ func (c *Client) Close() error {
 	first := !c.closed
 	c.closed = true
 	c.mu.Unlock()
+	c.passing.close()
 	if c.mux == nil {
 		if first {
 			close(c.readerDone)

@@ -30,6 +30,7 @@ type command struct {
 	stdout   *mux.SendStream
 	stderr   *mux.SendStream // nil where it goes with stdout
 	requests *requests
+	passed   bool // it has the client's own descriptors
 
 	stopOnce sync.Once
 	stop     chan struct{} // closed when the server shuts down

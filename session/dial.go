@@ -22,7 +22,7 @@ import (
 // bounds the connection and the login, not the session.
 //
 // On a Unix socket a command without a terminal whose Stdin, Stdout and Stderr
-// are nil or files that can be passed ([CanPass]) gets those themselves, over a
+// are files that can be passed ([CanPass]), or nil, gets those themselves, over a
 // connection of its own: no byte is copied, and none is counted. As with a
 // shell, Wait then does not wait for what the command left in the background to
 // close them.
@@ -70,8 +70,7 @@ func Dial(ctx context.Context, addr string, opts *Options) (*Client, error) {
 // Stdout and Stderr are not nil or files that can be passed ([CanPass]), or that
 // has a terminal, cannot be started. [Dial] uses the one or the other as it fits.
 //
-// Start then also returns the errors of a connection. Close is for commands that
-// were not started yet; the others go on.
+// Start then also returns the errors of a connection. Close is as for a session.
 func UnixClient(path, user string) *Client {
 	return &Client{passing: passing{dial: dialCommand(path, user)}, readerDone: make(chan struct{})}
 }

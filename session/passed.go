@@ -104,7 +104,7 @@ func (p *passedCommand) ask(frames *proto.Reader, bytes *filesReader) (c *comman
 		return nil, &proto.FrameError{Reason: "first message is not exec but " + m.Kind()}
 	}
 	c = newCommand(p.server, p, p.peer, p.log, m.Exec)
-	c.status = connStatus{p.conn}
+	c.status, c.passed = connStatus{p.conn}, true
 	if refusal := p.accept(c, bytes.take()); refusal != nil {
 		c.refuse(refusal)
 		return nil, nil

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"net"
 	"os"
 	"runtime"
 	"sync"
@@ -23,14 +24,51 @@ type passing struct {
 	// with its first byte; nil where that cannot be done.
 	dial func(ctx context.Context, first []byte, files []int) (io.ReadWriteCloser, error)
 	off  atomic.Bool // the server's handler does not take them
+
+	mu     sync.Mutex
+	closed bool
+	bonds  map[*passedBond]struct{} // of commands that run
 }
 
-// passes reports whether the command gets the caller's own files.
+// add notes a command that runs, unless the client is closed.
+func (p *passing) add(b *passedBond) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.closed {
+		return false
+	}
+	if p.bonds == nil {
+		p.bonds = make(map[*passedBond]struct{})
+	}
+	p.bonds[b] = struct{}{}
+	return true
+}
+
+func (p *passing) remove(b *passedBond) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	delete(p.bonds, b)
+}
+
+// close ends the connections of the commands that run.
+func (p *passing) close() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.closed = true
+	for b := range p.bonds {
+		_ = b.conn.Close()
+	}
+}
+
+// passes reports whether the command gets the caller's own files. One without
+// any is better off in the session that there is.
 func (c *Cmd) passes() bool {
 	p := &c.client.passing
-	return p.dial != nil && !p.off.Load() && c.Term == nil &&
-		c.stdinPipe == nil && c.stdoutPipe == nil && c.stderrPipe == nil &&
-		canPass(c.Stdin) && canPass(c.Stdout) && canPass(c.Stderr)
+	if p.dial == nil || p.off.Load() || c.Term != nil || c.stdinPipe != nil || c.stdoutPipe != nil || c.stderrPipe != nil {
+		return false
+	}
+	some := c.Stdin != nil || c.Stdout != nil || c.Stderr != nil || len(c.ExtraFiles) > 0
+	return (some || c.client.mux == nil) && canPass(c.Stdin) && canPass(c.Stdout) && canPass(c.Stderr)
 }
 
 func canPass(v any) bool {
@@ -65,7 +103,11 @@ func (c *Cmd) beginPassed(ctx context.Context) (*running, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &passedBond{conn: conn}
+	p := &passedBond{client: c.client, conn: conn}
+	if !c.client.passing.add(p) {
+		_ = conn.Close()
+		return nil, c.client.lost()
+	}
 	run := newRunning(c, ctx, p)
 	run.id, run.status = e.ID, p
 	close(run.gaveIn)
@@ -104,7 +146,8 @@ func (c *Cmd) nameFiles(e *proto.Exec) (files []*os.File, err error) {
 // passedBond is a connection for one command: status comes from it, and signals
 // go to it.
 type passedBond struct {
-	conn io.ReadWriteCloser
+	client *Client
+	conn   io.ReadWriteCloser
 
 	writing sync.Mutex // one frame at a time
 
@@ -141,9 +184,15 @@ func (p *passedBond) Err() error {
 		return nil
 	case errors.Is(p.ended, io.EOF):
 		return connLost(errors.New("the server closed it"))
+	case errors.Is(p.ended, net.ErrClosed):
+		return connLost(ErrClosed)
 	}
 	return connLost(p.ended)
 }
 
 func (p *passedBond) forget(uint64) {}
-func (p *passedBond) leave()        { _ = p.conn.Close() }
+
+func (p *passedBond) leave() {
+	p.client.passing.remove(p)
+	_ = p.conn.Close()
+}

@@ -78,6 +78,14 @@ func dialPassing(t testing.TB, srv *session.Server) (client *session.Client, pat
 	return client, path
 }
 
+// passingClient is one that has no session.
+func passingClient(t testing.TB, srv *session.Server) *session.Client {
+	t.Helper()
+	client := session.UnixClient(listenPassing(t, srv), "")
+	t.Cleanup(func() { _ = client.Close() })
+	return client
+}
+
 // outFile is a file for output, and what it holds.
 func outFile(t testing.TB) (f *os.File, got func() string) {
 	t.Helper()
@@ -254,7 +262,7 @@ func TestHandlerWithoutDescriptors(t *testing.T) {
 
 // TestPassedReaches: signals, time and cancellation reach the command.
 func TestPassedReaches(t *testing.T) {
-	client, _ := dialPassing(t, &session.Server{Handler: newHandler(t, "")})
+	client := passingClient(t, &session.Server{Handler: newHandler(t, "")})
 	t.Run("signal", func(t *testing.T) {
 		word := aeon()
 		killAtEnd(t, word)
@@ -303,7 +311,7 @@ func TestPassedOrphan(t *testing.T) {
 		for _, policy := range []session.Orphan{session.OrphanKill, session.OrphanKeep} {
 			word := aeon()
 			killAtEnd(t, word)
-			client, _ := dialPassing(t, &session.Server{Handler: newHandler(t, mode)})
+			client := passingClient(t, &session.Server{Handler: newHandler(t, mode)})
 			out, got := outFile(t)
 			c := client.Command("/bin/sh", "-c", "echo begun; sleep "+word+" & wait; echo never")
 			c.Stdout, c.Orphan = out, policy
@@ -325,13 +333,29 @@ func TestPassedOrphan(t *testing.T) {
 	})
 }
 
+// TestPassedClose: a client that is closed leaves its commands to their policy.
+func TestPassedClose(t *testing.T) {
+	word := aeon()
+	killAtEnd(t, word)
+	path := listenPassing(t, &session.Server{Handler: newHandler(t, "")})
+	client := session.UnixClient(path, "")
+	c := client.Command("sleep", word)
+	mustStart(t, c)
+	_ = client.Close()
+	err := finish(t, "Wait", c.Wait)
+	if missing, ok := errors.AsType[*session.ExitMissingError](err); !ok || !missing.Started || !errors.Is(err, session.ErrClosed) {
+		t.Errorf("Wait: %v", err)
+	}
+	eventually(t, "it is gone", isGone(t, word))
+}
+
 // TestPassedShutdown: a server that drains waits for the command, and ends it
 // when its patience does.
 func TestPassedShutdown(t *testing.T) {
 	word := aeon()
 	killAtEnd(t, word)
 	srv := &session.Server{Handler: newHandler(t, "")}
-	client, _ := dialPassing(t, srv)
+	client := passingClient(t, srv)
 	in, feed, err := os.Pipe()
 	if err != nil {
 		t.Fatal(err)
@@ -363,7 +387,7 @@ func TestPassedServerLost(t *testing.T) {
 	word := aeon()
 	killAtEnd(t, word)
 	srv := &session.Server{Handler: newHandler(t, "")}
-	client, _ := dialPassing(t, srv)
+	client := passingClient(t, srv)
 	c := client.Command("sleep", word)
 	mustStart(t, c)
 	_ = srv.Close()

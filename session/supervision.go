@@ -368,7 +368,11 @@ func (s *supervision) logEnd(r *proto.Ended) {
 	attrs := []any{
 		"how", string(r.How), "code", r.Code,
 		"duration", time.Duration(r.EndedAt - min(r.StartedAt, r.EndedAt)),
-		"stdin_bytes", r.StdinBytes, "stdout_bytes", r.StdoutBytes, "stderr_bytes", r.StderrBytes,
+	}
+	if s.passed {
+		attrs = append(attrs, "passed", true)
+	} else {
+		attrs = append(attrs, "stdin_bytes", r.StdinBytes, "stdout_bytes", r.StdoutBytes, "stderr_bytes", r.StderrBytes)
 	}
 	if r.Signal != nil {
 		attrs = append(attrs, "signal", r.Signal.Name)
