@@ -36,6 +36,10 @@ type Options struct {
 	Shell, Home string
 	// TZ is the time zone of the commands' environment; empty sets none.
 	TZ string
+	// Services finds the service of a name; ok is false where there is none. It
+	// may be called concurrently, and not always give the same answer. Nil: there
+	// are no services.
+	Services func(name string) (s *Service, ok bool)
 	// Log takes warnings; nil discards them.
 	Log *slog.Logger
 }
@@ -43,10 +47,11 @@ type Options struct {
 // Handler is a [session.Handler] that runs processes. Its methods may be called
 // concurrently.
 type Handler struct {
-	spawner *process.Spawner
-	own     *Login // of this process's user
-	noUser  error  // why own is nil
-	tz      string
+	spawner  *process.Spawner
+	own      *Login // of this process's user
+	noUser   error  // why own is nil
+	tz       string
+	services func(name string) (*Service, bool)
 	// ttyGroup is the group of terminals, 0 if there is none.
 	ttyGroup uint32
 }
@@ -60,7 +65,10 @@ func New(opts Options) (*Handler, error) {
 	if err != nil {
 		return nil, fmt.Errorf("execd: %w", err)
 	}
-	h := &Handler{spawner: spawner, tz: opts.TZ}
+	h := &Handler{spawner: spawner, tz: opts.TZ, services: opts.Services}
+	if h.services == nil {
+		h.services = func(string) (*Service, bool) { return nil, false }
+	}
 	if gid, ok := account.GroupID("tty"); ok {
 		h.ttyGroup = uint32(gid)
 	}
@@ -102,6 +110,9 @@ func (h *Handler) Start(ctx context.Context, req *session.Request) (session.Proc
 	if err != nil {
 		return nil, err
 	}
+	if name := l.serviceFor(req); name != "" {
+		return h.startService(ctx, l, name, req)
+	}
 	if err := l.allow(req); err != nil {
 		return nil, err
 	}
@@ -112,6 +123,19 @@ func (h *Handler) Start(ctx context.Context, req *session.Request) (session.Proc
 	byShell := l.program(spec, req)
 	var dropped []string
 	spec.Env, dropped = l.environment(req, h.tz)
+	return started(h.launch(ctx, spec, req, byShell, dropped))
+}
+
+// started keeps what was not started nil as an interface.
+func started(p *running, err error) (session.Process, error) {
+	if err != nil {
+		return nil, err
+	}
+	return p, nil
+}
+
+// launch starts what the specification says.
+func (h *Handler) launch(ctx context.Context, spec *process.Spec, req *session.Request, byShell bool, dropped []string) (*running, error) {
 	p, err := h.spawner.Start(ctx, spec)
 	if err != nil {
 		return nil, refusal(err, byShell)

@@ -31,6 +31,9 @@ type Login struct {
 	// Command is a forced command: the shell runs it whatever the client asks
 	// for, which it finds in SSH_ORIGINAL_COMMAND. Nil: none.
 	Command *string
+	// Service is the service that the login runs whatever the client asks for,
+	// which it finds in SSH_ORIGINAL_COMMAND. It comes before Command. Empty: none.
+	Service string
 	// PTY allows terminals.
 	PTY bool
 	// Exact allows to run programs without the login shell. It must be false for
@@ -106,8 +109,6 @@ func (l *Login) allow(req *session.Request) error {
 	case req.Term != nil && !l.PTY:
 		return &session.Refusal{Code: proto.CodePermissionDenied, Message: "this login may not have a terminal: ask for none (-T)"}
 	case l.Command != nil: // whatever was asked for
-	case req.Subsystem != "":
-		return &session.Refusal{Code: proto.CodeNoSubsystem, Message: fmt.Sprintf("no subsystem %q", req.Subsystem)}
 	case req.Argv != nil && !l.Exact:
 		return &session.Refusal{
 			Code:    proto.CodePermissionDenied,
