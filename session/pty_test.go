@@ -4,10 +4,13 @@ package session_test
 
 import (
 	"bytes"
+	"errors"
 	"io"
+	"slices"
 	"strings"
 	"testing"
 
+	"github.com/rexec/rex/proto"
 	"github.com/rexec/rex/session"
 	"github.com/rexec/rex/session/execd"
 )
@@ -179,6 +182,29 @@ func TestTermDrain(t *testing.T) {
 	cmd.Term, cmd.Drain = terminal(), -1
 	if out, err := finishOutput(t, cmd); kindOf(err) != "wait delay" || string(out) != "out\r\n" {
 		t.Errorf("%q, %v", out, err)
+	}
+}
+
+// A service is asked for by its name alone.
+func TestServiceByName(t *testing.T) {
+	echo := &execd.Service{Name: "echo", Argv: []string{"sh", "-c", `cat; echo "$0 $A"; exit 3`, "name"}, Env: []string{"A=1"}}
+	link := connect(t, &session.Server{Handler: handlerWith(t, execd.Options{
+		Services: func(name string) (*execd.Service, bool) { return echo, name == "echo" },
+	})})
+	cmd := link.ServiceContext(t.Context(), "echo")
+	cmd.Stdin, cmd.Env = strings.NewReader("in\n"), []string{"A=2"}
+	out, err := finishOutput(t, cmd)
+	if kindOf(err) != "exit error: exit status 3" || string(out) != "in\nname 1\n" || !slices.Equal(cmd.DroppedEnv(), []string{"A"}) {
+		t.Errorf("%q, %v, dropped %q", out, err, cmd.DroppedEnv())
+	}
+	if cmd.String() != "echo" {
+		t.Errorf("String: %q", cmd)
+	}
+	if err := link.Service("other").Run(); !errors.Is(err, proto.CodeNoSubsystem) {
+		t.Errorf("another name: %v", err)
+	}
+	if err := link.Service("").Run(); err == nil || !strings.Contains(err.Error(), "no command") {
+		t.Errorf("no name: %v", err)
 	}
 }
 

@@ -262,7 +262,14 @@ func (r *runner) refusalHint(code proto.Code) string {
 	if len(r.inv.words) > 0 {
 		name = r.inv.words[0]
 	}
+	if r.inv.kind() == sessionSubsystem {
+		if hint := r.serviceHint(code); hint != "" {
+			return hint
+		}
+	}
 	switch code {
+	case proto.CodeNoSubsystem:
+		return hintServices
 	case proto.CodeNotFound:
 		return "rex exec starts programs without a shell; to look for it: " + r.inv.instead("command", "-v", name)
 	case proto.CodeNotExecutable, proto.CodeIsDirectory:
@@ -281,6 +288,23 @@ func (r *runner) refusalHint(code proto.Code) string {
 		return "this daemon runs no commands; see rexd --check at the host"
 	default:
 		return "the daemon's log says more: " + r.again("-v")
+	}
+}
+
+const hintServices = "the services are in rexd.toml at the host, where this lists them: rexd --check"
+
+// serviceHint is what to type after the refusal of a service, empty if it is as
+// with any command.
+func (r *runner) serviceHint(code proto.Code) string {
+	switch code {
+	case proto.CodeNotFound, proto.CodeNotExecutable, proto.CodeIsDirectory, proto.CodeTooBig, proto.CodeNoDirectory:
+		return "that is for whoever runs rexd at the host to mend, in rexd.toml"
+	case proto.CodePermissionDenied:
+		return "who may run it is said in rexd.toml at the host: allow_users, allow_groups"
+	case proto.CodeBusy:
+		return "as many run already as the host allows; try again later: " + r.again()
+	default:
+		return ""
 	}
 }
 

@@ -50,7 +50,7 @@ func newLogin(d *authorize.Decision, remote, local netip.AddrPort) *execd.Login 
 	a := d.Account
 	return &execd.Login{
 		User: a.Name, UID: a.UID, GID: a.GID, Groups: a.Groups, Home: a.Home, Shell: a.Shell,
-		Command: d.Command, PTY: d.PTY, Exact: d.Exact, Environment: d.Environment,
+		Command: d.Command, Service: d.Service, PTY: d.PTY, Exact: d.Exact, Environment: d.Environment,
 		Local: local, Remote: remote,
 	}
 }
@@ -89,6 +89,9 @@ func (g *granted) attrs(peer string) []any {
 	}
 	if d.Command != nil {
 		attrs = append(attrs, "forced_command", *d.Command)
+	}
+	if d.Service != "" {
+		attrs = append(attrs, "service", d.Service)
 	}
 	var without []string
 	if !d.PTY {
