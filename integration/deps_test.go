@@ -46,6 +46,7 @@ var edges = map[string][]string{
 	"internal/process/asuser":          nil,
 	"internal/process/internal/cgroup": {"internal/process/internal/procfs"},
 	"internal/process/internal/procfs": nil,
+	"internal/service":                 {"internal/transport", "session"},
 	"internal/term":                    nil,
 	"internal/transport":               {"internal/auth", "mux", "proto"},
 	"mux":                              nil,

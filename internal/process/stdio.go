@@ -25,7 +25,7 @@ type stdio struct {
 func openStdio(spec *Spec) (*stdio, error) {
 	s := &stdio{}
 	open := s.openPipes
-	if spec.Term != nil {
+	if spec.Term != nil && !spec.Term.StdoutOnly {
 		open = s.openTerminal
 	}
 	if err := open(spec); err != nil {
@@ -52,7 +52,7 @@ func (s *stdio) openPipes(spec *Spec) error {
 	if err := s.openStdin(spec.Stdin); err != nil {
 		return err
 	}
-	out, err := s.openOutput(1, spec.Stdout)
+	out, err := s.openStdout(spec)
 	if err != nil {
 		return err
 	}
@@ -88,6 +88,18 @@ func (s *stdio) openStdin(wanted bool) error {
 	}
 	s.stdin = f
 	return nil
+}
+
+func (s *stdio) openStdout(spec *Spec) (*output, error) {
+	if spec.Term == nil {
+		return s.openOutput(1, spec.Stdout)
+	}
+	term, slave, err := openTerminal(spec.Term, spec.Credential)
+	if err != nil {
+		return nil, err
+	}
+	s.setCommand(1, slave)
+	return term.output, nil
 }
 
 func (s *stdio) openOutput(n int, wanted bool) (*output, error) {
