@@ -30,9 +30,9 @@ type Service struct {
 	Dir string
 	// Env are variables, "NAME=value", that win over those of a login.
 	Env []string
-	// Term, if not nil, is the terminal that the program runs on, unless a client
-	// asks for one of its own. Without it no client gets one.
-	Term *session.Term
+	// Terminal makes stdout a terminal, as that of [Program] does, and lets clients
+	// run it on one of their own. Without it no client gets one.
+	Terminal bool
 	// Users and Groups are who may ask for it: users of these names and members
 	// of these groups. If both are empty, everybody may.
 	Users  []string
@@ -97,7 +97,7 @@ func (s *Service) admit(l *Login, req *session.Request) error {
 	switch {
 	case !s.allows(l):
 		return refuse(proto.CodePermissionDenied, "is not for %q", l.User)
-	case req.Term != nil && (s.Term == nil || !l.PTY):
+	case req.Term != nil && (!s.Terminal || !l.PTY):
 		return refuse(proto.CodePermissionDenied, "has no terminal for this login: ask for none (-T)")
 	case req.Orphan == session.OrphanKeep:
 		return refuse(proto.CodeUnsupported, "ends with its client: leave out --orphan keep")
@@ -137,15 +137,15 @@ func (h *Handler) runService(ctx context.Context, s *Service, l *Login, connecti
 	}
 	own := *req
 	own.Dir, own.Orphan = "", session.OrphanKill
-	if own.Term == nil {
-		own.Term = s.Term
-	}
 	spec, err := h.spec(as, &own)
 	if err != nil {
 		return nil, err
 	}
 	if s.Dir != "" {
 		spec.Dir, spec.DirOptional = s.Dir, false
+	}
+	if s.Terminal && spec.Term == nil {
+		spec.Term = outputTerm(h.ttyGroup)
 	}
 	spec.Path, spec.Args = s.Argv[0], s.Argv
 	env, dropped := s.environment(as.account(h.tz), connection, req)

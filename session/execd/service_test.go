@@ -161,12 +161,12 @@ func sortedLines(text string) []string {
 // A terminal is the service's own where the client wants none.
 func TestServiceTerminal(t *testing.T) {
 	s := show(func(s *Service) {
-		s.Argv = []string{"sh", "-c", `test -t 1 && stty -a | tr ';' '\n' | grep -o -e '-\{0,1\}\bopost' -e 'columns [0-9]*'; echo "$TERM"`}
-		s.Term = &session.Term{Rows: 24, Cols: 81, Modes: map[string]uint32{"opost": 0}}
+		s.Argv = []string{"sh", "-c", `test -t 1 && exec 3>&1 && stty -a <&3 | tr ';' '\n' | grep -o -e '-\{0,1\}\bopost' -e 'columns [0-9]*'; test -t 0 && echo "on $TERM"; true`}
+		s.Terminal = true
 	})
 	h := newTestHandler(t, Options{Services: only(s)})
 	req := session.Request{Subsystem: "show", Peer: session.Peer{Login: forMe(func(l *Login) { l.PTY = false })}}
-	if out, _ := outputOf(t, h, &req); out != "columns 81\n-opost\n\n" {
+	if out, _ := outputOf(t, h, &req); out != "columns 80\n-opost\n" {
 		t.Errorf("its own: %q", out)
 	}
 	req.Term = &session.Term{Name: "vt52", Cols: 44, Rows: 7}
@@ -174,11 +174,11 @@ func TestServiceTerminal(t *testing.T) {
 		t.Errorf("a login without terminals: %v", err)
 	}
 	req.Peer.Login = forMe(nil)
-	if out, _ := outputOf(t, h, &req); out != "columns 44\r\nopost\r\nvt52\r\n" {
+	if out, _ := outputOf(t, h, &req); out != "columns 44\r\nopost\r\non vt52\r\n" {
 		t.Errorf("the client's: %q", out)
 	}
 	req.Term = &session.Term{Name: "/tmp/evil", Cols: 44, Rows: 7}
-	if out, _ := outputOf(t, h, &req); out != "columns 44\r\nopost\r\n\r\n" {
+	if out, _ := outputOf(t, h, &req); out != "columns 44\r\nopost\r\non \r\n" {
 		t.Errorf("a bad name: %q", out)
 	}
 }
