@@ -24,8 +24,8 @@ func (d *daemon) reload() {
 	d.settings = next
 	d.level.Set(next.level)
 	if next.maxCommands != old.maxCommands {
-		d.local.renew(next.localCommands())
-		d.network.renew(next.networkCommands())
+		d.local.renew(d.sessions(next.localCommands()))
+		d.network.renew(d.sessions(next.networkCommands()))
 	}
 	d.log.Info("configuration reloaded", "file", next.file, "log_level", next.level.String(),
 		"max_commands", next.localCommands(), "drain", next.drain.String())

@@ -15,6 +15,7 @@ import (
 
 	"github.com/rexec/rex/internal/auth"
 	"github.com/rexec/rex/internal/transport"
+	"github.com/rexec/rex/session"
 	"github.com/rexec/rex/session/execd"
 )
 
@@ -28,25 +29,26 @@ var errAbandoned = errors.New("stopped without waiting for the commands to end")
 // A daemon is rexd while it listens.
 //
 // Its goroutines: one for each listener, which ends when that is closed; those
-// of the service. run waits for all of them.
+// of the relays. run waits for all of them.
 type daemon struct {
 	program    *program
 	settings   *settings
 	level      *slog.LevelVar
 	log        *slog.Logger
 	authorizer authorizer
-	local      *service // of sockets
-	network    *service // of TCP
+	handler    session.Handler
+	local      *relay // of sessions on sockets
+	network    *relay // of sessions over TCP
 	listeners  []listener
 	accepting  sync.WaitGroup
 	failed     chan error // of a listener
 }
 
-// A listener accepts connections for a service.
+// A listener accepts connections for a relay.
 type listener struct {
 	net.Listener
-	name    string // with the port that it really has
-	service *service
+	name  string // with the port that it really has
+	relay *relay
 }
 
 // serve listens until a signal ends it.
@@ -74,15 +76,23 @@ func (p *program) serve() error {
 		return err
 	}
 	defer handler.Close()
-	d.local = newService(handler, d.log, s.localCommands())
-	d.network = newService(handler, d.log, s.networkCommands())
+	d.handler = handler
+	d.local = newRelay(d.sessions(s.localCommands()))
+	d.network = newRelay(d.sessions(s.networkCommands()))
 	if err := d.listen(keys); err != nil {
-		return errors.Join(err, d.services().shutdown(context.Background()))
+		return errors.Join(err, d.relays().shutdown(context.Background()))
 	}
 	return d.run(signals)
 }
 
-func (d *daemon) services() services { return services{d.local, d.network} }
+// sessions is a server whose sessions run so many commands at once.
+func (d *daemon) sessions(maxCommands int) *session.Server {
+	return &session.Server{Handler: d.handler, MaxCommands: maxCommands, Software: software(), Log: d.log}
+}
+
+func software() string { return "rexd " + version() }
+
+func (d *daemon) relays() relays { return relays{d.local, d.network} }
 
 // catchSignals catches what would end this process. SIGPIPE is caught and not
 // ignored, because commands would inherit that.
@@ -195,7 +205,7 @@ func (d *daemon) accept(l listener) {
 		if c, ok := conn.(*transport.ServerConn); ok {
 			conn = &loginConn{c, d.log}
 		}
-		l.service.take(conn)
+		l.relay.take(conn)
 	}
 }
 
@@ -207,7 +217,7 @@ func (d *daemon) stop(signals <-chan os.Signal, why string) error {
 	d.closeListeners()
 	ctx, cancel := context.WithTimeout(context.Background(), d.settings.drain)
 	defer cancel()
-	err := drain(ctx, cancel, d.services(), signals, d.log)
+	err := drain(ctx, cancel, d.relays(), signals, d.log)
 	if err == nil {
 		d.accepting.Wait()
 		d.log.Info("stopped")
