@@ -69,7 +69,7 @@ func TestConfigBad(t *testing.T) {
 		shown string // a line of the picture
 	}{
 		{"# x\nlissten = []", "f:2:1: unknown key lissten", "", "\n | ~~~~~~~ unknown field"},
-		{"drain = '1s'\n[limits]\nmax = 1", "f:2:2: unknown key limits", "", "\n2| [limits]\n |  ~~~~~~ unknown table, all keys are at the top\n"},
+		{"drain = '1s'\n[limits]\nmax = 1", "f:2:2: unknown key limits", "", "\n2| [limits]\n |  ~~~~~~ unknown table, the only ones are [[service]]\n"},
 		{"drain.x = 1", "f:1:7: drain.x", "", "\n1| drain.x = 1\n"},
 		{"drain = 30", "f:1:9: drain", `integer, not a string, such as "30s"`, "\n |         ~~ integer"},
 		{"drain = true", "f:1:9: drain", "not a string", "\n1| drain = true\n"},

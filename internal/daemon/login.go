@@ -21,15 +21,34 @@ type authorizer struct {
 	policy atomic.Pointer[authorize.Policy]
 }
 
-// Authorize implements [transport.Authorizer]. Root's files are at risk if this
-// process is attacked by a key that it parses, so nothing is done with one
-// beyond what the policy does.
+// Authorize implements [transport.Authorizer].
 func (a *authorizer) Authorize(ctx context.Context, at *transport.Attempt) (*transport.Grant, error) {
+	return a.authorize(ctx, at, "")
+}
+
+// A gateway is the policy at an address where everybody is bound to a service.
+type gateway struct {
+	*authorizer
+	service string
+}
+
+// Authorize implements [transport.Authorizer].
+func (g *gateway) Authorize(ctx context.Context, at *transport.Attempt) (*transport.Grant, error) {
+	return g.authorize(ctx, at, g.service)
+}
+
+// authorize asks the policy, and binds the login to a service if one is named.
+// Root's files are at risk if this process is attacked by a key that it parses,
+// so nothing is done with one beyond what the policy does.
+func (a *authorizer) authorize(ctx context.Context, at *transport.Attempt, service string) (*transport.Grant, error) {
 	policy := a.policy.Load()
 	if policy == nil {
 		return nil, errors.New("there is no policy yet")
 	}
 	d, err := policy.Authorize(ctx, at.User, at.Key, at.Remote, at.Local)
+	if err == nil && service != "" {
+		err = d.Bind(service)
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -70,6 +70,9 @@ func (r *relay) renew(s server) {
 	r.serving.Go(func() { _ = g.server.Serve(g.inlet) })
 }
 
+// retire closes the connections that still come, and lets the others be.
+func (r *relay) retire() { _ = r.generation().inlet.Close() }
+
 func (r *relay) generation() *generation {
 	r.mu.Lock()
 	defer r.mu.Unlock()

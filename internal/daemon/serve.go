@@ -36,7 +36,8 @@ type daemon struct {
 	level      *slog.LevelVar
 	log        *slog.Logger
 	authorizer authorizer
-	handler    session.Handler
+	handler    *execd.Handler
+	catalog    *catalog
 	local      *relay // of sessions on sockets
 	network    *relay // of sessions over TCP
 	listeners  []listener
@@ -47,8 +48,9 @@ type daemon struct {
 // A listener accepts connections for a relay.
 type listener struct {
 	net.Listener
-	name  string // with the port that it really has
-	relay *relay
+	name    string // with the port that it really has
+	relay   *relay
+	service string // to which it leads; empty: to all that a login may
 }
 
 // serve listens until a signal ends it.
@@ -57,29 +59,34 @@ func (p *program) serve() error {
 	if err != nil {
 		return err
 	}
-	if len(s.listen) == 0 {
+	if !s.listens() {
 		return usageErrorf(hintNoAddress, "no address to listen on")
+	}
+	services, err := thisHost().services(context.Background(), s)
+	if err != nil {
+		return err
 	}
 	syscall.Umask(0o022)      // of commands too; once, because it belongs to the process
 	signals := catchSignals() // to the end: a late one must not change the exit status
-	d := &daemon{program: p, settings: s, level: new(slog.LevelVar), failed: make(chan error, len(s.listen))}
+	d := &daemon{program: p, settings: s, level: new(slog.LevelVar)}
 	d.level.Set(s.level)
 	d.log = newLogger(p.env.Stderr, d.level)
 	keys, err := d.prepareNetwork()
 	if err != nil {
 		return err
 	}
+	d.catalog = &catalog{log: d.log}
 	opts := p.handlerOptions(s)
-	opts.Log = d.log
-	handler, err := execd.New(opts)
-	if err != nil {
+	opts.Log, opts.Services = d.log, d.catalog.find
+	if d.handler, err = execd.New(opts); err != nil {
 		return err
 	}
-	defer handler.Close()
-	d.handler = handler
+	defer d.handler.Close()
+	d.catalog.handler = d.handler
+	d.catalog.set(services)
 	d.local = newRelay(d.sessions(s.localCommands()))
 	d.network = newRelay(d.sessions(s.networkCommands()))
-	if err := d.listen(keys); err != nil {
+	if err := d.listen(keys, services); err != nil {
 		return errors.Join(err, d.relays().shutdown(context.Background()))
 	}
 	return d.run(signals)
@@ -92,7 +99,7 @@ func (d *daemon) sessions(maxCommands int) *session.Server {
 
 func software() string { return "rexd " + version() }
 
-func (d *daemon) relays() relays { return relays{d.local, d.network} }
+func (d *daemon) relays() relays { return append(d.catalog.all(), d.local, d.network) }
 
 // catchSignals catches what would end this process. SIGPIPE is caught and not
 // ignored, because commands would inherit that.
@@ -103,20 +110,34 @@ func catchSignals() chan os.Signal {
 }
 
 // listen opens all sockets or none.
-func (d *daemon) listen(keys []*auth.HostKey) (err error) {
+func (d *daemon) listen(keys []*auth.HostKey, services []resolved) error {
 	for _, addr := range d.settings.listen {
-		var l listener
+		open := func() (listener, error) { return d.listenTCP(addr.tcp, keys, &d.authorizer) }
 		if addr.path != "" {
-			l, err = d.listenUnix(addr.path)
-		} else {
-			l, err = d.listenTCP(addr.tcp, keys)
+			open = func() (listener, error) { return d.listenUnix(addr.path) }
 		}
-		if err != nil {
-			d.closeListeners()
+		if err := d.open(open); err != nil {
 			return err
 		}
-		d.listeners = append(d.listeners, l)
 	}
+	for _, r := range services {
+		for _, addr := range r.settings.listen {
+			if err := d.open(func() (listener, error) { return d.listenService(&r, addr, keys) }); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// open adds a listener, or closes all.
+func (d *daemon) open(open func() (listener, error)) error {
+	l, err := open()
+	if err != nil {
+		d.closeListeners()
+		return err
+	}
+	d.listeners = append(d.listeners, l)
 	return nil
 }
 
@@ -149,15 +170,42 @@ func (d *daemon) listenUnix(path string) (listener, error) {
 	if err != nil {
 		return listener{}, socketError(path, err)
 	}
-	return listener{l, "unix:" + l.Addr().String(), d.local}, nil
+	return listener{Listener: l, name: "unix:" + l.Addr().String(), relay: d.local}, nil
 }
 
-func (d *daemon) listenTCP(addr string, keys []*auth.HostKey) (listener, error) {
-	l, err := transport.ListenTCP(context.Background(), addr, &transport.TCPListenOptions{HostKeys: keys, Authorizer: &d.authorizer, Log: d.log})
+func (d *daemon) listenTCP(addr string, keys []*auth.HostKey, who transport.Authorizer) (listener, error) {
+	l, err := transport.ListenTCP(context.Background(), addr, &transport.TCPListenOptions{HostKeys: keys, Authorizer: who, Log: d.log})
 	if err != nil {
 		return listener{}, err
 	}
-	return listener{l, l.Addr().String(), d.network}, nil
+	return listener{Listener: l, name: l.Addr().String(), relay: d.network}, nil
+}
+
+// listenService opens an address of a service.
+func (d *daemon) listenService(r *resolved, addr address, keys []*auth.HostKey) (l listener, err error) {
+	var plain *transport.PlainListener
+	switch {
+	case r.settings.login:
+		l, err = d.listenTCP(addr.tcp, keys, &gateway{&d.authorizer, r.settings.name})
+	case addr.path != "":
+		if plain, err = transport.ListenPlainUnix(addr.path, r.settings.mode, d.log); err == nil && r.settings.group != "" {
+			err = os.Lchown(addr.path, -1, r.gid)
+		}
+		err = socketError(addr.path, err)
+	default:
+		plain, err = transport.ListenPlainTCP(context.Background(), addr.tcp, d.log)
+	}
+	if plain != nil {
+		l = listener{Listener: plain, name: plain.String(), relay: d.catalog.relayOf(r.settings.name)}
+		if err != nil {
+			_ = plain.Close()
+		}
+	}
+	l.service = r.settings.name
+	if err != nil {
+		return l, fmt.Errorf("service %s: %w", r.settings.name, err)
+	}
+	return l, nil
 }
 
 func (d *daemon) closeListeners() {
@@ -170,8 +218,13 @@ func (d *daemon) closeListeners() {
 
 // run accepts connections until a signal or a broken listener ends it.
 func (d *daemon) run(signals <-chan os.Signal) error {
+	d.failed = make(chan error, len(d.listeners))
 	for _, l := range d.listeners {
-		d.log.Info("listening", "addr", l.name)
+		attrs := []any{"addr", l.name}
+		if l.service != "" {
+			attrs = append(attrs, "service", l.service, "login", l.relay == d.network)
+		}
+		d.log.Info("listening", attrs...)
 		d.accepting.Go(func() { d.accept(l) })
 	}
 	for {

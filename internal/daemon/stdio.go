@@ -27,6 +27,10 @@ func (p *program) stdio() error {
 	if err != nil {
 		return err
 	}
+	services, err := thisHost().services(context.Background(), s)
+	if err != nil {
+		return err
+	}
 	if !s.levelSet {
 		s.level = slog.LevelWarn // standard error is often the client's terminal
 	}
@@ -44,12 +48,16 @@ func (p *program) stdio() error {
 	defer signal.Stop(signals)
 	log := newLogger(p.env.Stderr, s.level)
 	opts := p.handlerOptions(s)
-	opts.Log = log
+	catalog := &catalog{log: log}
+	opts.Log, opts.Services = log, catalog.find
 	handler, err := execd.New(opts)
 	if err != nil {
 		return err
 	}
 	defer handler.Close()
+	catalog.handler = handler
+	catalog.set(services)
+	defer func() { _ = catalog.all().shutdown(context.Background()) }() // of which nothing runs any more
 	one := &single{
 		server: &session.Server{Handler: handler, MaxCommands: s.localCommands(), Software: software(), Log: log},
 		conn:   conn,

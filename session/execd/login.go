@@ -98,6 +98,8 @@ func isThisProcess(l *Login) bool {
 
 func sorted(list []int) []int { return slices.Compact(slices.Sorted(slices.Values(list))) }
 
+var errNoTerminal = &session.Refusal{Code: proto.CodePermissionDenied, Message: "this login may not have a terminal: ask for none (-T)"}
+
 // allow refuses what the login does not grant.
 //
 // sshd grants a session without the terminal that it refuses, and ssh says so
@@ -107,7 +109,7 @@ func sorted(list []int) []int { return slices.Compact(slices.Sorted(slices.Value
 func (l *Login) allow(req *session.Request) error {
 	switch {
 	case req.Term != nil && !l.PTY:
-		return &session.Refusal{Code: proto.CodePermissionDenied, Message: "this login may not have a terminal: ask for none (-T)"}
+		return errNoTerminal
 	case l.Command != nil: // whatever was asked for
 	case req.Argv != nil && !l.Exact:
 		return &session.Refusal{

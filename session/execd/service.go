@@ -97,8 +97,10 @@ func (s *Service) admit(l *Login, req *session.Request) error {
 	switch {
 	case !s.allows(l):
 		return refuse(proto.CodePermissionDenied, "is not for %q", l.User)
-	case req.Term != nil && (!s.Terminal || !l.PTY):
-		return refuse(proto.CodePermissionDenied, "has no terminal for this login: ask for none (-T)")
+	case req.Term != nil && !s.Terminal:
+		return refuse(proto.CodePermissionDenied, "has no terminal: ask for none (-T)")
+	case req.Term != nil && !l.PTY:
+		return errNoTerminal
 	case req.Orphan == session.OrphanKeep:
 		return refuse(proto.CodeUnsupported, "ends with its client: leave out --orphan keep")
 	case req.Dir != "" && l.Service == "":
