@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/rexec/rex/proto"
 	"github.com/rexec/rex/session"
@@ -205,6 +206,32 @@ func TestServiceByName(t *testing.T) {
 	}
 	if err := link.Service("").Run(); err == nil || !strings.Contains(err.Error(), "no command") {
 		t.Errorf("no name: %v", err)
+	}
+}
+
+// What a service's limits end is no success, also if the program says so.
+func TestServiceLimits(t *testing.T) {
+	const polite = "trap 'exit 0' TERM HUP PIPE; "
+	services := map[string]*execd.Service{
+		"time":   {Name: "time", Argv: []string{"sh", "-c", polite + "while :; do sleep 0.01; done"}, Limits: execd.Limits{Total: time.Millisecond}},
+		"idle":   {Name: "idle", Argv: []string{"sh", "-c", polite + "while :; do sleep 0.01; done"}, Limits: execd.Limits{Idle: time.Millisecond}},
+		"output": {Name: "output", Argv: []string{"sh", "-c", polite + "head -c 100000 /dev/zero; exit 0"}, Limits: execd.Limits{Output: 99999}},
+		"input":  {Name: "input", Argv: []string{"sh", "-c", polite + "cat >/dev/null & wait"}, Limits: execd.Limits{Input: 9}},
+		"within": {Name: "within", Argv: []string{"cat"}, Limits: execd.Limits{Input: 10, Output: 10, Total: time.Hour, Idle: time.Hour}},
+	}
+	link := connect(t, &session.Server{Handler: handlerWith(t, execd.Options{
+		Services: func(name string) (*execd.Service, bool) { s, ok := services[name]; return s, ok },
+	})})
+	for name, want := range map[string]proto.How{
+		"time": proto.HowTimeout, "idle": proto.HowTimeout, "output": proto.HowKilled, "input": proto.HowKilled, "within": proto.HowExited,
+	} {
+		cmd := link.Service(name)
+		cmd.Stdin = strings.NewReader("0123456789")
+		out, err := finishOutput(t, cmd)
+		state := cmd.ProcessState
+		if state == nil || state.Record().How != want || (err == nil) != (name == "within") || len(out) > 99999 {
+			t.Errorf("%s: %v, %+v, %d bytes", name, err, state, len(out))
+		}
 	}
 }
 

@@ -51,6 +51,8 @@ func commandOutcome(state *session.ProcessState) outcome {
 			withHint("look for process %d at the host", state.Pid())
 	case record.Signal != nil:
 		out.status = statusSignal + int(record.Signal.Number)
+	case record.How == proto.HowKilled && record.Code == 0:
+		out.status = statusOwn // it was ended before its work was done, whatever it says
 	}
 	return out
 }
@@ -94,8 +96,10 @@ func (r *runner) unwritten(err error) outcome {
 // remark warns about what the status does not tell.
 func (r *runner) remark(record *session.Record) {
 	switch {
-	case record.How == proto.HowTimeout:
+	case record.How == proto.HowTimeout && r.inv.timeout > 0:
 		r.ui.warnf("the command was ended after --timeout %v", r.inv.timeout)
+	case record.How == proto.HowTimeout:
+		r.ui.warnf("the daemon ended the command, whose time was up")
 	case record.How == proto.HowKilled:
 		r.ui.warnf("the daemon ended the command")
 	}

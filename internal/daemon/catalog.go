@@ -155,6 +155,7 @@ func (h *host) services(ctx context.Context, s *settings) ([]resolved, error) {
 func (h *host) service(ctx context.Context, s serviceSettings) (*resolved, *accountError) {
 	r := &resolved{settings: s, service: execd.Service{
 		Name: s.name, Argv: s.command, Dir: s.dir, Env: s.env, Terminal: s.pty, Users: s.allowUsers,
+		Limits: execd.Limits{Idle: max(s.limits.Idle, 0), Total: max(s.limits.Total, 0), Input: s.limits.Input, Output: s.limits.Output},
 	}}
 	var err *accountError
 	if r.service.Login, err = h.serviceUser(ctx, s); err != nil {

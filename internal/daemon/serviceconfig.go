@@ -81,7 +81,7 @@ const (
 // setServices takes the services of a file.
 func (s *settings) setServices(name string, doc []byte, tables []serviceTable) error {
 	for i, t := range tables {
-		var one serviceSettings
+		one := serviceSettings{limits: service.Limits{Idle: service.DefaultIdle}}
 		for _, set := range one.setters(&t) {
 			if err := set.set(); err != nil {
 				return valueError(name, doc, place{i + 1, set.key}, set.hint, err)

@@ -90,8 +90,8 @@ A = "1"
 			allowUsers: []string{"alice"}, allowGroups: []string{"ops"}, onlyKeys: []string{fingerprint},
 			endpoints: endpoints{listen: []address{{tcp: "127.0.1.1:9999"}, {tcp: "[::1]:9999"}, {tcp: "localhost:9999"}, {path: "/run/x"}}, mode: 0o660, group: "www"},
 		},
-		{name: "min-1.0_x", command: []string{"cat"}, endpoints: endpoints{listen: []address{{tcp: "127.0.1.2:9999"}, {tcp: "0.0.0.0:1"}}, public: true}},
-		{name: "in", command: []string{"cat"}, env: []string{"A=1"}, endpoints: endpoints{listen: []address{{tcp: "0.0.0.0:2"}}, login: true}},
+		{name: "min-1.0_x", command: []string{"cat"}, endpoints: endpoints{listen: []address{{tcp: "127.0.1.2:9999"}, {tcp: "0.0.0.0:1"}}, public: true}, limits: service.Limits{Idle: service.DefaultIdle}},
+		{name: "in", command: []string{"cat"}, env: []string{"A=1"}, endpoints: endpoints{listen: []address{{tcp: "0.0.0.0:2"}}, login: true}, limits: service.Limits{Idle: service.DefaultIdle}},
 	}
 	if !reflect.DeepEqual(s.services, want) {
 		t.Errorf("%+v\nwant %+v", s.services, want)

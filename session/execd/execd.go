@@ -51,6 +51,7 @@ type Handler struct {
 	own      *Login // of this process's user
 	noUser   error  // why own is nil
 	tz       string
+	log      *slog.Logger
 	services func(name string) (*Service, bool)
 	// ttyGroup is the group of terminals, 0 if there is none.
 	ttyGroup uint32
@@ -65,7 +66,10 @@ func New(opts Options) (*Handler, error) {
 	if err != nil {
 		return nil, fmt.Errorf("execd: %w", err)
 	}
-	h := &Handler{spawner: spawner, tz: opts.TZ, services: opts.Services}
+	h := &Handler{spawner: spawner, tz: opts.TZ, log: opts.Log, services: opts.Services}
+	if h.log == nil {
+		h.log = slog.New(slog.DiscardHandler)
+	}
 	if h.services == nil {
 		h.services = func(string) (*Service, bool) { return nil, false }
 	}

@@ -37,6 +37,8 @@ type Service struct {
 	// of these groups. If both are empty, everybody may.
 	Users  []string
 	Groups []int
+	// Limits bound what is run over a session.
+	Limits Limits
 	// Enter takes a place among those who may run it at once, before it starts;
 	// leave is called when what was started is over. Nil is no bound.
 	Enter func(session.Peer) (leave func(), err error)
@@ -75,7 +77,7 @@ func (h *Handler) startService(ctx context.Context, l *Login, name string, req *
 		leave()
 		return nil, err
 	}
-	return newPlaced(p, leave), nil
+	return withLimits(newPlaced(p, leave), s.Limits, h.log.With("service", s.Name)), nil
 }
 
 // noService refuses a name that is none of a service.
