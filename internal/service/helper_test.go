@@ -290,15 +290,6 @@ func wantGone(t *testing.T, word string) {
 	eventually(t, "nothing is left", func() bool { return len(alive(word)) == 0 })
 }
 
-// wantAlive waits until one has.
-func wantAlive(t *testing.T, word string) {
-	t.Helper()
-	if _, err := os.Stat("/proc/self/cmdline"); err != nil {
-		return // nor is it seen that it is gone
-	}
-	eventually(t, "it runs", func() bool { return len(alive(word)) > 0 })
-}
-
 // alive lists the processes, other than zombies, with that in their arguments.
 func alive(word string) (pids []string) {
 	files, _ := filepath.Glob("/proc/[0-9]*/cmdline")
