@@ -16,6 +16,7 @@ import (
 type PlainListener struct {
 	acceptor
 	ln    net.Listener
+	addr  net.Addr
 	where string       // for logs
 	end   func() error // closes ln and what belongs to it
 
@@ -30,7 +31,7 @@ func ListenPlainTCP(ctx context.Context, addr string, log *slog.Logger) (*PlainL
 	if err != nil {
 		return nil, err
 	}
-	return &PlainListener{acceptor: newAcceptor(log), ln: ln, where: ln.Addr().String(), end: ln.Close}, nil
+	return &PlainListener{acceptor: newAcceptor(log), ln: ln, addr: ln.Addr(), where: ln.Addr().String(), end: ln.Close}, nil
 }
 
 // ListenPlainUnix listens on a Unix socket with the rules for its path that
@@ -44,11 +45,12 @@ func ListenPlainUnix(path string, mode fs.FileMode, log *slog.Logger) (*PlainLis
 	if err != nil {
 		return nil, err
 	}
-	return &PlainListener{acceptor: newAcceptor(log), ln: socket.ln, where: "unix:" + path, end: socket.close}, nil
+	addr := &net.UnixAddr{Name: path, Net: "unix"}
+	return &PlainListener{acceptor: newAcceptor(log), ln: socket.ln, addr: addr, where: "unix:" + path, end: socket.close}, nil
 }
 
 // Addr is the address that the listener has, with the port that it really has.
-func (l *PlainListener) Addr() net.Addr { return l.ln.Addr() }
+func (l *PlainListener) Addr() net.Addr { return l.addr }
 
 // String is the address as it is written in a configuration.
 func (l *PlainListener) String() string { return l.where }
