@@ -20,13 +20,13 @@ import (
 	"github.com/rexec/rex/session/execd"
 )
 
-// A catalog has the services of a daemon by their names. Its methods may be
-// called concurrently, but set.
+// A catalog has the services of a daemon by their names, and what runs them. Its
+// methods may be called concurrently, but set.
 //
-// It owns a relay for each service, whose server counts everybody who runs the
-// service: shutdown ends them all.
+// It owns a relay for each service, whose server counts everybody who runs it.
+// Whoever made the catalog shuts all of them down, and closes the handler.
 type catalog struct {
-	handler *execd.Handler // set before the first set
+	handler *execd.Handler // of everything that rexd runs
 	log     *slog.Logger
 
 	mu     sync.Mutex
@@ -39,6 +39,17 @@ type offer struct {
 	service *execd.Service
 	relay   *relay // of plain connections
 	from    resolved
+}
+
+func (p *program) newCatalog(s *settings, services []resolved, log *slog.Logger) (c *catalog, err error) {
+	c = &catalog{log: log}
+	opts := p.handlerOptions(s)
+	opts.Log, opts.Services = log, c.find
+	if c.handler, err = execd.New(opts); err != nil {
+		return nil, err
+	}
+	c.set(services)
+	return c, nil
 }
 
 // find implements [execd.Options.Services].

@@ -16,7 +16,6 @@ import (
 	"github.com/rexec/rex/internal/auth"
 	"github.com/rexec/rex/internal/transport"
 	"github.com/rexec/rex/session"
-	"github.com/rexec/rex/session/execd"
 )
 
 // hintNoAddress is for somebody who starts rexd for the first time.
@@ -36,21 +35,12 @@ type daemon struct {
 	level      *slog.LevelVar
 	log        *slog.Logger
 	authorizer authorizer
-	handler    *execd.Handler
 	catalog    *catalog
 	local      *relay // of sessions on sockets
 	network    *relay // of sessions over TCP
 	listeners  []listener
 	accepting  sync.WaitGroup
 	failed     chan error // of a listener
-}
-
-// A listener accepts connections for a relay.
-type listener struct {
-	net.Listener
-	name    string // with the port that it really has
-	relay   *relay
-	service string // to which it leads; empty: to all that a login may
 }
 
 // serve listens until a signal ends it.
@@ -75,15 +65,10 @@ func (p *program) serve() error {
 	if err != nil {
 		return err
 	}
-	d.catalog = &catalog{log: d.log}
-	opts := p.handlerOptions(s)
-	opts.Log, opts.Services = d.log, d.catalog.find
-	if d.handler, err = execd.New(opts); err != nil {
+	if d.catalog, err = p.newCatalog(s, services, d.log); err != nil {
 		return err
 	}
-	defer d.handler.Close()
-	d.catalog.handler = d.handler
-	d.catalog.set(services)
+	defer d.catalog.handler.Close()
 	d.local = newRelay(d.sessions(s.localCommands()))
 	d.network = newRelay(d.sessions(s.networkCommands()))
 	if err := d.listen(keys, services); err != nil {
@@ -94,7 +79,7 @@ func (p *program) serve() error {
 
 // sessions is a server whose sessions run so many commands at once.
 func (d *daemon) sessions(maxCommands int) *session.Server {
-	return &session.Server{Handler: d.handler, MaxCommands: maxCommands, Software: software(), Log: d.log}
+	return &session.Server{Handler: d.catalog.handler, MaxCommands: maxCommands, Software: software(), Log: d.log}
 }
 
 func software() string { return "rexd " + version() }
@@ -107,38 +92,6 @@ func catchSignals() chan os.Signal {
 	signals := make(chan os.Signal, 16)
 	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP, syscall.SIGPIPE, syscall.SIGUSR1)
 	return signals
-}
-
-// listen opens all sockets or none.
-func (d *daemon) listen(keys []*auth.HostKey, services []resolved) error {
-	for _, addr := range d.settings.listen {
-		open := func() (listener, error) { return d.listenTCP(addr.tcp, keys, &d.authorizer) }
-		if addr.path != "" {
-			open = func() (listener, error) { return d.listenUnix(addr.path) }
-		}
-		if err := d.open(open); err != nil {
-			return err
-		}
-	}
-	for _, r := range services {
-		for _, addr := range r.settings.listen {
-			if err := d.open(func() (listener, error) { return d.listenService(&r, addr, keys) }); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
-}
-
-// open adds a listener, or closes all.
-func (d *daemon) open(open func() (listener, error)) error {
-	l, err := open()
-	if err != nil {
-		d.closeListeners()
-		return err
-	}
-	d.listeners = append(d.listeners, l)
-	return nil
 }
 
 // prepareNetwork decides who may log in, and returns the keys of this host.
@@ -163,57 +116,6 @@ func (d *daemon) prepareNetwork() ([]*auth.HostKey, error) {
 		list = append(list, k.key)
 	}
 	return list, nil
-}
-
-func (d *daemon) listenUnix(path string) (listener, error) {
-	l, err := transport.ListenUnix(path, transport.UnixOptions{Log: d.log})
-	if err != nil {
-		return listener{}, socketError(path, err)
-	}
-	return listener{Listener: l, name: "unix:" + l.Addr().String(), relay: d.local}, nil
-}
-
-func (d *daemon) listenTCP(addr string, keys []*auth.HostKey, who transport.Authorizer) (listener, error) {
-	l, err := transport.ListenTCP(context.Background(), addr, &transport.TCPListenOptions{HostKeys: keys, Authorizer: who, Log: d.log})
-	if err != nil {
-		return listener{}, err
-	}
-	return listener{Listener: l, name: l.Addr().String(), relay: d.network}, nil
-}
-
-// listenService opens an address of a service.
-func (d *daemon) listenService(r *resolved, addr address, keys []*auth.HostKey) (l listener, err error) {
-	var plain *transport.PlainListener
-	switch {
-	case r.settings.login:
-		l, err = d.listenTCP(addr.tcp, keys, &gateway{&d.authorizer, r.settings.name})
-	case addr.path != "":
-		if plain, err = transport.ListenPlainUnix(addr.path, r.settings.mode, d.log); err == nil && r.settings.group != "" {
-			err = os.Lchown(addr.path, -1, r.gid)
-		}
-		err = socketError(addr.path, err)
-	default:
-		plain, err = transport.ListenPlainTCP(context.Background(), addr.tcp, d.log)
-	}
-	if plain != nil {
-		l = listener{Listener: plain, name: plain.String(), relay: d.catalog.relayOf(r.settings.name)}
-		if err != nil {
-			_ = plain.Close()
-		}
-	}
-	l.service = r.settings.name
-	if err != nil {
-		return l, fmt.Errorf("service %s: %w", r.settings.name, err)
-	}
-	return l, nil
-}
-
-func (d *daemon) closeListeners() {
-	for _, l := range d.listeners {
-		if err := l.Close(); err != nil {
-			d.log.Warn("closing a listener", "addr", l.name, "err", err)
-		}
-	}
 }
 
 // run accepts connections until a signal or a broken listener ends it.

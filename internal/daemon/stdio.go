@@ -14,7 +14,6 @@ import (
 
 	"github.com/rexec/rex/internal/transport"
 	"github.com/rexec/rex/session"
-	"github.com/rexec/rex/session/execd"
 )
 
 const hintStdio = "rex starts it so for local: hosts; or use it as a proxy command: ssh host rexd --stdio"
@@ -47,19 +46,14 @@ func (p *program) stdio() error {
 	signals := catchSignals()
 	defer signal.Stop(signals)
 	log := newLogger(p.env.Stderr, s.level)
-	opts := p.handlerOptions(s)
-	catalog := &catalog{log: log}
-	opts.Log, opts.Services = log, catalog.find
-	handler, err := execd.New(opts)
+	catalog, err := p.newCatalog(s, services, log)
 	if err != nil {
 		return err
 	}
-	defer handler.Close()
-	catalog.handler = handler
-	catalog.set(services)
+	defer catalog.handler.Close()
 	defer func() { _ = catalog.all().shutdown(context.Background()) }() // of which nothing runs any more
 	one := &single{
-		server: &session.Server{Handler: handler, MaxCommands: s.localCommands(), Software: software(), Log: log},
+		server: &session.Server{Handler: catalog.handler, MaxCommands: s.localCommands(), Software: software(), Log: log},
 		conn:   conn,
 		ended:  make(chan struct{}),
 	}

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"strings"
 	"sync"
 
 	"github.com/rexec/rex/proto"
@@ -165,8 +166,8 @@ func (h *Handler) runService(ctx context.Context, s *Service, l *Login, connecti
 // alone.
 func (s *Service) environment(account []string, connection string, req *session.Request) (env, dropped []string) {
 	base := slices.Concat(account, s.Env, []string{"REX_SERVICE=" + s.Name})
-	if connection != "" {
-		base = append(base, "REX_CONNECTION="+connection)
+	if field := strings.Fields(connection); len(field) > 0 {
+		base = append(base, "REX_CONNECTION="+connection, "REMOTE_ADDR="+field[0], "REMOTE_PORT="+field[1])
 	}
 	asked := slices.Clone(req.Env)
 	if t := req.Term; t != nil && t.Name != "" {

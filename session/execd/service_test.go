@@ -129,7 +129,7 @@ func TestServiceEnvironment(t *testing.T) {
 	})
 	want := []string{
 		"A=service", "HOME=/", "LD_X=1", "LOGNAME=me", "MAIL=/var/mail/me", "PATH=/opt/x:/usr/bin:/bin",
-		"REX_CONNECTION=192.0.2.7 50000 192.0.2.1 7390", "REX_SERVICE=env", "SHELL=/bin/sh", "TZ=UTC", "USER=me",
+		"REMOTE_ADDR=192.0.2.7", "REMOTE_PORT=50000", "REX_CONNECTION=192.0.2.7 50000 192.0.2.1 7390", "REX_SERVICE=env", "SHELL=/bin/sh", "TZ=UTC", "USER=me",
 	}
 	req := &session.Request{Subsystem: "env", Env: []string{"A=client", "B=client", "LANG=C", "TERM=vt52"}, Peer: session.Peer{Login: login}, Stdout: true}
 	p, err := h.Start(t.Context(), req)
