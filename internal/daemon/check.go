@@ -102,7 +102,7 @@ func (s *serviceSettings) describe() string {
 		how = ", "
 	}
 	if n := len(s.onlyKeys); n > 0 {
-		text += fmt.Sprintf("; %d keys run nothing else", n)
+		text += fmt.Sprintf("; keys bound to it: %d", n)
 	}
 	return text
 }
