@@ -175,7 +175,7 @@ func TestServiceConfigBad(t *testing.T) {
 		{good + "only_keys = ['" + fingerprint + "A']", "f:10: only_keys", "is not the fingerprint"},
 		{good + "only_keys = ['SHA256:AAAA']", "f:10: only_keys", "is not the fingerprint"},
 		{good + "only_keys = ['" + fingerprint2 + "']", "f:10: only_keys", `is one of the service "first"`},
-		{good + "nmae = 'x'", "f:10:1: unknown key service.nmae", "unknown field"},
+		{good + "color = 'x'", "f:10:1: unknown key service.color", "unknown field"},
 	} {
 		text := "listen = ['127.0.0.1:7390']\n" + first + "[[service]]\n" + tt.table
 		err := (&settings{}).apply("f", []byte(text))
