@@ -4,6 +4,7 @@ package session_test
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"io"
 	"slices"
@@ -232,6 +233,35 @@ func TestServiceLimits(t *testing.T) {
 		if state == nil || state.Record().How != want || (err == nil) != (name == "within") || len(out) > 99999 {
 			t.Errorf("%s: %v, %+v, %d bytes", name, err, state, len(out))
 		}
+	}
+}
+
+// A lateHandler has its processes reach a limit when they have ended.
+type lateHandler struct{ session.Handler }
+
+func (h lateHandler) Start(ctx context.Context, req *session.Request) (session.Process, error) {
+	p, err := h.Handler.Start(ctx, req)
+	return &late{p, make(chan proto.How, 1)}, err
+}
+
+type late struct {
+	session.Process
+	exceeded chan proto.How
+}
+
+func (l *late) Exceeded() <-chan proto.How { return l.exceeded }
+
+func (l *late) Release() error {
+	l.exceeded <- proto.HowKilled
+	return l.Process.Release()
+}
+
+// A limit that is reached at the very end counts: what was sent may be a part.
+func TestLimitAtTheEnd(t *testing.T) {
+	link := connect(t, &session.Server{Handler: lateHandler{handlerWith(t, execd.Options{})}})
+	cmd := link.Command("true")
+	if err := finish(t, "Run", cmd.Run); err == nil || cmd.ProcessState.Record().How != proto.HowKilled {
+		t.Errorf("%v, %+v", err, cmd.ProcessState)
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"os"
 	"path/filepath"
@@ -184,6 +185,34 @@ func TestServicesPlaces(t *testing.T) {
 		t.Errorf("%q, %v", out, err)
 	}
 	free()
+}
+
+// What still comes for a service that is gone is closed.
+func TestCatalogGone(t *testing.T) {
+	c := &catalog{log: slog.New(slog.DiscardHandler)}
+	c.set([]resolved{{settings: serviceSettings{name: "a"}}})
+	r := c.relayOf("a")
+	if _, ok := c.find("a"); !ok || r == nil {
+		t.Fatal("it is not there")
+	}
+	if gone := c.set(nil); fmt.Sprint(gone) != "[a]" {
+		t.Errorf("gone: %v", gone)
+	}
+	if _, ok := c.find("a"); ok || c.relayOf("a") != nil {
+		t.Error("it is still there")
+	}
+	ours, theirs := net.Pipe()
+	if r.generation().inlet.put(ours) {
+		t.Error("its server still gets connections")
+	}
+	_ = theirs.SetDeadline(time.Now().Add(patience))
+	r.take(ours)
+	if _, err := theirs.Read(make([]byte, 1)); err != io.EOF {
+		t.Errorf("the connection is open: %v", err)
+	}
+	if err := c.all().shutdown(t.Context()); err != nil {
+		t.Error(err)
+	}
 }
 
 // A reload changes what comes from then on, and cuts nobody off.
