@@ -259,12 +259,12 @@ listen = ["127.0.1.2:%[1]s"]
 `, port, socket, third))
 	n.service(t, "who")
 	for _, addr := range []string{"127.0.1.1:" + port, third + ":" + port, "unix:" + socket} {
-		if got := plain(t, addr, "hello"); got != "HELLO" {
+		if got := answerOf(t, addr, "hello"); got != "HELLO" {
 			t.Errorf("%s: %q", addr, got)
 		}
 	}
 	const who = "nobody\nnogroup\nnogroup\n/\nHOME LOGNAME MAIL PATH REMOTE_ADDR REMOTE_PORT REX_CONNECTION REX_SERVICE SHELL USER "
-	if got := plain(t, "127.0.1.2:"+port, ""); got != who {
+	if got := answerOf(t, "127.0.1.2:"+port, ""); got != who {
 		t.Errorf("%q", got)
 	}
 	if got := rex(t, "", append([]string{"service"}, to(n.host(), "who")...)...); got != (result{stdout: who}) {
@@ -297,8 +297,8 @@ func freePort(t testing.TB) string {
 	return port
 }
 
-// plain is the answer of a service to a client that knows TCP and Unix sockets.
-func plain(t testing.TB, addr, input string) string {
+// answerOf is the answer of a service to a client that knows TCP and Unix sockets.
+func answerOf(t testing.TB, addr, input string) string {
 	t.Helper()
 	network := "tcp"
 	if path, ok := strings.CutPrefix(addr, "unix:"); ok {

@@ -294,6 +294,25 @@ func TestServicesReloadBad(t *testing.T) {
 	}
 }
 
+// Where a service listens stays until the next start, and so does the rule that
+// somebody must be named who runs what is reached there.
+func TestServicesReloadWithoutUser(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("about root's rexd")
+	}
+	d := startServices(t, upper("listen = ['PLAIN']\n"))
+	d.write("[[service]]\nname = 'upper'\ncommand = ['id']\n")
+	d.forget()
+	d.signal(syscall.SIGHUP)
+	record := d.waitLog("configuration not reloaded, the old one stays")
+	if !strings.Contains(fmt.Sprint(record["err"]), "so it must be said who runs the program") {
+		t.Errorf("record %v", record)
+	}
+	if out, err := ask(d.connect(), "x"); out != "X" || err != nil {
+		t.Errorf("%q, %v", out, err)
+	}
+}
+
 // --check has a line for each service, and finds what they name in vain.
 func TestServicesCheck(t *testing.T) {
 	name := writeConfig(t, upper("listen = ['127.0.0.1:9999']\nallow_users = ['al']\nallow_groups = ['root']\nonly_keys = ['"+fingerprint+"']\n")+

@@ -15,10 +15,10 @@ func (d *daemon) reload() {
 	next, err := loadSettings(d.program.flags, d.program.env.Getenv, true)
 	var services []resolved
 	if err == nil {
+		d.keepFixed(next) // first: a service that still listens must be one that may
 		services, err = thisHost().services(context.Background(), next)
 	}
 	if err == nil {
-		d.keepFixed(next)
 		err = d.reloadNetwork(next)
 	}
 	if err != nil {
@@ -75,9 +75,6 @@ func (d *daemon) keepEndpoints(next *serviceSettings) {
 // reloadServices offers the services anew. Who is connected stays so; where one
 // listens that is gone nobody is let in any more.
 func (d *daemon) reloadServices(services []resolved) {
-	for i := range services {
-		services[i].settings.endpoints = d.settings.services[i].endpoints
-	}
 	gone := d.catalog.set(services)
 	for _, l := range d.listeners {
 		if slices.Contains(gone, l.service) {

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -120,11 +121,15 @@ func (s *Service) allows(l *Login) bool {
 // StartService starts a service for a connection of which nothing is known but
 // its ends, which are not valid where there are none. Who may is for whoever
 // accepted it to decide: Users, Groups and Enter do not count. A service without
-// a Login runs as this process's user.
+// a Login runs as this process's user, unless that is root: then it is refused,
+// since nobody has said so.
 func (h *Handler) StartService(ctx context.Context, s *Service, remote, local netip.AddrPort) (session.Process, error) {
 	own, err := h.loginOf(nil)
-	if err != nil {
+	switch {
+	case err != nil:
 		return nil, err
+	case s.Login == nil && os.Geteuid() == 0:
+		return nil, &session.Refusal{Code: proto.CodePermissionDenied, Message: fmt.Sprintf("nobody said who runs the service %q", s.Name)}
 	}
 	req := &session.Request{Subsystem: s.Name, Stdin: true, Stdout: true, Stderr: true}
 	return started(h.runService(ctx, s, own, connection(remote, local), req))

@@ -3,7 +3,6 @@
 package execd
 
 import (
-	"context"
 	"errors"
 	"net/netip"
 	"os"
@@ -146,7 +145,7 @@ func TestServiceEnvironment(t *testing.T) {
 		}
 	}
 	check("a session", p)
-	h.own = forMe(nil)
+	s.Login = forMe(nil)
 	if p, err = h.StartService(t.Context(), s, remote, local); err != nil {
 		t.Fatal(err)
 	}
@@ -248,7 +247,12 @@ func TestServiceOfNobody(t *testing.T) {
 	if _, err := h.Start(t.Context(), &session.Request{Subsystem: "show"}); !errors.Is(err, proto.CodePermissionDenied) {
 		t.Error(err)
 	}
-	if _, err := h.StartService(context.Background(), show(func(s *Service) { s.Login = &Login{User: "x"} }), netip.AddrPort{}, netip.AddrPort{}); !errors.Is(err, proto.CodePermissionDenied) {
+	if _, err := h.StartService(t.Context(), show(func(s *Service) { s.Login = &Login{User: "x"} }), netip.AddrPort{}, netip.AddrPort{}); !errors.Is(err, proto.CodePermissionDenied) {
 		t.Error(err)
+	}
+	if os.Geteuid() == 0 {
+		if _, err := h.StartService(t.Context(), show(nil), netip.AddrPort{}, netip.AddrPort{}); !errors.Is(err, proto.CodePermissionDenied) {
+			t.Errorf("root runs what nobody told it to: %v", err)
+		}
 	}
 }
