@@ -70,40 +70,43 @@ func (d *daemon) listenTCP(addr string, keys []*auth.HostKey, who transport.Auth
 
 // listenService opens an address of a service.
 func (d *daemon) listenService(r *resolved, addr address, keys []*auth.HostKey) (l listener, err error) {
-	var plain *transport.PlainListener
-	switch {
-	case r.settings.login:
+	if r.settings.login {
 		l, err = d.listenTCP(addr.tcp, keys, &gateway{&d.authorizer, r.settings.name})
-	case addr.path != "":
-		if plain, err = transport.ListenPlainUnix(addr.path, r.settings.mode, d.log); err == nil && r.settings.group != "" {
-			err = os.Lchown(addr.path, -1, r.gid)
-		}
-		err = socketError(addr.path, err)
-	default:
-		plain, err = d.listenPlainTCP(addr.tcp, r.settings.public)
-		err = servicePortError(err)
+	} else {
+		l, err = d.listenPlain(r, addr)
 	}
-	if plain != nil {
-		l = listener{Listener: plain, name: plain.String(), relay: d.catalog.relayOf(r.settings.name)}
-		if err != nil {
-			_ = plain.Close()
-		}
-	}
-	l.service = r.settings.name
 	if err != nil {
 		return l, fmt.Errorf("service %s: %w", r.settings.name, err)
 	}
+	l.service = r.settings.name
 	return l, nil
 }
 
-// listenPlainTCP resolves a name of loopback itself: it may be another address's.
-func (d *daemon) listenPlainTCP(addr string, public bool) (l *transport.PlainListener, err error) {
-	if !public {
-		if addr, err = loopback(addr); err != nil {
-			return nil, err
+// listenPlain opens one where nobody logs in. A name of loopback is resolved
+// here: it may be another address's.
+func (d *daemon) listenPlain(r *resolved, addr address) (listener, error) {
+	var l *transport.PlainListener
+	var err error
+	if addr.path != "" {
+		l, err = d.listenPath(r, addr.path)
+	} else {
+		l, err = listenPlain(addr.tcp, r.settings.public, d.log)
+	}
+	if err != nil {
+		return listener{}, err
+	}
+	return listener{Listener: l, name: l.String(), relay: d.catalog.relayOf(r.settings.name)}, nil
+}
+
+// listenPath makes a socket for those whom mode and group let connect.
+func (d *daemon) listenPath(r *resolved, path string) (*transport.PlainListener, error) {
+	l, err := transport.ListenPlainUnix(path, r.settings.mode, d.log)
+	if err == nil && r.settings.group != "" {
+		if err = os.Lchown(path, -1, r.gid); err != nil {
+			_ = l.Close()
 		}
 	}
-	return transport.ListenPlainTCP(context.Background(), addr, d.log)
+	return l, socketError(path, err)
 }
 
 func (d *daemon) closeListeners() {
