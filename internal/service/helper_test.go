@@ -130,6 +130,25 @@ func (s *server) dial() *client {
 	return &client{halfConn: c.(halfConn), t: s.t}
 }
 
+// wantRefused connects in vain. A reset may come before it is known that the
+// connection was there.
+func (s *server) wantRefused() {
+	s.t.Helper()
+	conn, err := net.Dial(s.addr.Network(), s.addr.String())
+	if errors.Is(err, syscall.ECONNRESET) {
+		return
+	}
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	defer conn.Close()
+	conn.SetDeadline(time.Now().Add(patience))
+	c := &client{halfConn: conn.(halfConn), t: s.t}
+	if got := c.wantCut(); got != "" {
+		s.t.Errorf("%q from one too many", got)
+	}
+}
+
 // ask sends a question and its end, and returns the answer.
 func (c *client) ask(question string) string {
 	c.t.Helper()

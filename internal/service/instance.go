@@ -52,6 +52,7 @@ func (s *Service) run(conn halfConn, client Client) {
 		service: s, limits: s.gate.limits, conn: conn, began: time.Now(), fed: make(chan struct{}),
 		log: s.log.With("client", client.Remote.String()),
 	}
+	setLinger(conn, 0) // if this process is killed, too
 	i.ctx, i.cut = context.WithCancelCause(s.alive)
 	defer i.cut(nil)
 	var err error
@@ -166,6 +167,7 @@ func (i *instance) end(r result) {
 	i.stopFeeding()
 	if r.cut == nil {
 		i.linger()
+		setLinger(i.conn, -1)
 	}
 	_ = i.conn.Close()
 	tree.Wait()

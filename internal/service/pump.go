@@ -258,8 +258,14 @@ func pendingError(fd uintptr) error {
 // reset closes the connection so that its client cannot take what it got for
 // the whole, where the connection knows how to say that.
 func reset(conn net.Conn) {
-	if tcp, ok := conn.(*net.TCPConn); ok {
-		_ = tcp.SetLinger(0)
-	}
+	setLinger(conn, 0)
 	_ = conn.Close()
+}
+
+// setLinger says what the end of the connection is: with 0 a reset, and with
+// less what TCP does.
+func setLinger(conn net.Conn, sec int) {
+	if tcp, ok := conn.(*net.TCPConn); ok {
+		_ = tcp.SetLinger(sec)
+	}
 }
