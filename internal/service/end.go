@@ -21,6 +21,7 @@ const (
 	howInput     = "input_limit"  // Limits.Input
 	howOutput    = "output_limit" // Limits.Output
 	howAbandoned = "abandoned"    // stdout was held after the program's end
+	howBroken    = "broken"       // stdout could not be read
 	howLost      = "lost"         // the client
 	howStopped   = "stopped"      // the service
 )

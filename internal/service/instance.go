@@ -99,10 +99,12 @@ func (i *instance) start() {
 		close(i.stderr.done)
 	}()
 	go func() {
-		if i.stdout.run() == io.EOF {
-			_ = i.conn.CloseWrite()
+		defer close(i.stdout.done)
+		if err := i.stdout.run(); err != io.EOF {
+			i.cut(&cutError{how: howBroken, err: err}) // unless that is why
+			return
 		}
-		close(i.stdout.done)
+		i.lost(i.conn.CloseWrite())
 	}()
 }
 

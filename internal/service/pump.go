@@ -55,7 +55,9 @@ func (o *outlet) carry() error {
 	defer chunks.Put(buf)
 	n, err := o.out.Read(buf[:])
 	if n > 0 {
-		err = errors.Join(o.sink(buf[:n]), err)
+		if err := o.sink(buf[:n]); err != nil {
+			return err
+		}
 	}
 	return err
 }

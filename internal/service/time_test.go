@@ -79,13 +79,19 @@ func (o *stubOutput) WaitReadable() error {
 	return nil
 }
 
+// Read fails on an empty part.
 func (o *stubOutput) Read(p []byte) (int, error) {
-	if len(o.part) == 0 {
-		return 0, io.EOF
-	}
 	n := copy(p, o.part)
 	o.part = nil
-	return n, nil
+	if n > 0 {
+		return n, nil
+	}
+	select {
+	case <-o.ended:
+		return 0, io.EOF
+	default:
+		return 0, os.ErrInvalid
+	}
 }
 
 func (o *stubOutput) SetReadDeadline(time.Time) error { return os.ErrNoDeadline }
@@ -145,11 +151,11 @@ func (b *stage) wantEnd(after time.Duration, how string) {
 }
 
 // wantEnded wants the connection to have ended by now.
-func (b *stage) wantEnded() {
+func (b *stage) wantEnded(how string) {
 	b.t.Helper()
 	synctest.Wait()
-	if len(b.log.with("connection ended")) != 1 {
-		b.t.Error("it lingers")
+	if lines := b.log.with("connection ended"); len(lines) != 1 || lines[0]["how"] != how {
+		b.t.Errorf("not ended by now, or not by %s: %v", how, lines)
 	}
 }
 
@@ -219,11 +225,11 @@ func TestLingerTime(t *testing.T) {
 		b.finish()
 		time.Sleep(10 * time.Second)
 		_ = b.client.(halfConn).CloseWrite()
-		b.wantEnded()
+		b.wantEnded(howExited)
 	})
 	bubble(t, &Service{Linger: Linger{Idle: -1}}, func(b *stage) {
 		b.finish()
-		b.wantEnded()
+		b.wantEnded(howExited)
 	})
 }
 
@@ -241,6 +247,14 @@ func TestDrainTime(t *testing.T) {
 			b.program.stdout.parts <- []byte("x")
 		}
 		b.wantEnd(5500*time.Millisecond, howAbandoned)
+	})
+}
+
+// An output that fails is not one that ends.
+func TestBrokenOutput(t *testing.T) {
+	bubble(t, &Service{}, func(b *stage) {
+		b.program.stdout.parts <- nil
+		b.wantEnded(howBroken)
 	})
 }
 
