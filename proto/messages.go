@@ -148,8 +148,8 @@ type How string
 const (
 	HowExited   How = "exited"   // by itself, with Code
 	HowSignaled How = "signaled" // by a signal that rexd did not send on its own account
-	HowTimeout  How = "timeout"  // ended by rexd when its timeout ran out
-	HowKilled   How = "killed"   // ended by rexd for another reason: shutdown, policy
+	HowTimeout  How = "timeout"  // ended by rexd when a time that it had ran out
+	HowKilled   How = "killed"   // ended by rexd for another reason: shutdown, policy, another limit
 	HowLost     How = "lost"     // rexd lost sight of it
 )
 

@@ -119,6 +119,19 @@ func (c *Client) ShellContext(ctx context.Context, line string) *Cmd {
 	return c.Shell(line).withContext(ctx)
 }
 
+// Service returns a [Cmd] that runs the service of that name: a program that
+// the server's administrator chose, with its arguments, environment and working
+// directory. Cmd.Env and Cmd.Dir have no effect there or are refused. A name that
+// the server does not know is refused with [proto.CodeNoSubsystem].
+func (c *Client) Service(name string) *Cmd {
+	return &Cmd{client: c, kind: kindService, Path: name}
+}
+
+// ServiceContext is like [Client.Service] with a context, as [Client.CommandContext].
+func (c *Client) ServiceContext(ctx context.Context, name string) *Cmd {
+	return c.Service(name).withContext(ctx)
+}
+
 // Close ends the session in an orderly way and closes the connection. Commands
 // that still run are lost to this client; the server applies their orphan
 // policy. Close returns when the client's goroutine ended.

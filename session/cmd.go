@@ -18,6 +18,7 @@ type cmdKind int
 const (
 	kindArgv cmdKind = iota
 	kindLine
+	kindService
 )
 
 // Cmd is a command to be run at the server, with the names and the contract of
@@ -28,7 +29,8 @@ const (
 // returned; Wait may be called once, from any goroutine.
 type Cmd struct {
 	// Path is the program. Args are its arguments, Args[0] being the name it
-	// sees for itself; nil means Path alone. Both are for Command only.
+	// sees for itself; nil means Path alone. Both are for Command only; of a
+	// service Path is the name.
 	Path string
 	Args []string
 
@@ -120,8 +122,12 @@ func (c *Cmd) withContext(ctx context.Context) *Cmd {
 // String returns a text for people: the words of the command. It is not meant
 // for a shell.
 func (c *Cmd) String() string {
-	if c.kind == kindLine {
+	switch c.kind {
+	case kindLine:
 		return c.line
+	case kindService:
+		return c.Path
+	case kindArgv:
 	}
 	return strings.Join(append([]string{c.Path}, c.argv()[1:]...), " ")
 }
@@ -215,7 +221,7 @@ func (c *Cmd) ready() error {
 	switch {
 	case c.client == nil:
 		return errors.New("session: Cmd was not made by a Client")
-	case c.kind == kindArgv && c.Path == "":
+	case c.kind != kindLine && c.Path == "":
 		return errors.New("session: no command")
 	case c.ctx != nil && c.ctx.Err() != nil:
 		return c.ctx.Err()
@@ -296,6 +302,8 @@ func (c *Cmd) exec() *proto.Exec {
 		if c.Path != c.argv()[0] {
 			e.Path = []byte(c.Path)
 		}
+	case c.kind == kindService:
+		e.Subsystem = []byte(c.Path)
 	case c.line != "":
 		e.Line = []byte(c.line)
 	}

@@ -68,7 +68,7 @@ func Dial(ctx context.Context, addr string, opts *Options) (*Client, error) {
 // effective uid, and gives the command its Stdin, Stdout, Stderr and ExtraFiles
 // themselves: no byte is copied. It has no session: a command whose Stdin,
 // Stdout and Stderr are not nil or files that can be passed ([CanPass]), or that
-// has a terminal, cannot be started. [Dial] uses the one or the other as it fits.
+// has a terminal, cannot be started, nor can a service. [Dial] uses the one or the other as it fits.
 //
 // Start then also returns the errors of a connection. Close is as for a session.
 func UnixClient(path, user string) *Client {

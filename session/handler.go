@@ -112,6 +112,15 @@ type Process interface {
 	Release() error
 }
 
+// A Bounded is a Process that may have to end before its client wants it to,
+// because the handler's owner set a limit. The server ends the tree as after a
+// timeout of the client's once Exceeded, which does not change, gives how: the
+// How of the record, [proto.HowTimeout] or [proto.HowKilled].
+type Bounded interface {
+	Process
+	Exceeded() <-chan proto.How
+}
+
 // An Output is a stream that a command writes. WaitReadable blocks until Read
 // would not, so that no buffer is held meanwhile. After SetReadDeadline it
 // returns [os.ErrDeadlineExceeded] when the time has come and nothing is there

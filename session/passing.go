@@ -15,7 +15,7 @@ import (
 
 var (
 	errExtraFiles = errors.New("session: ExtraFiles need a Unix socket, and Stdin, Stdout and Stderr that are files")
-	errNotFiles   = errors.New("session: Stdin, Stdout and Stderr must be files here, and there is no terminal")
+	errNotFiles   = errors.New("session: Stdin, Stdout and Stderr must be files here, and there is neither a terminal nor a service")
 )
 
 // passing is how a client gives commands descriptors instead of streams.
@@ -64,7 +64,7 @@ func (p *passing) close() {
 // any is better off in the session that there is.
 func (c *Cmd) passes() bool {
 	p := &c.client.passing
-	if p.dial == nil || p.off.Load() || c.Term != nil || c.stdinPipe != nil || c.stdoutPipe != nil || c.stderrPipe != nil {
+	if p.dial == nil || p.off.Load() || c.kind == kindService || c.Term != nil || c.stdinPipe != nil || c.stdoutPipe != nil || c.stderrPipe != nil {
 		return false
 	}
 	some := c.Stdin != nil || c.Stdout != nil || c.Stderr != nil || len(c.ExtraFiles) > 0

@@ -4,10 +4,15 @@ package session_test
 
 import (
 	"bytes"
+	"context"
+	"errors"
 	"io"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/rexec/rex/proto"
 	"github.com/rexec/rex/session"
 	"github.com/rexec/rex/session/execd"
 )
@@ -179,6 +184,84 @@ func TestTermDrain(t *testing.T) {
 	cmd.Term, cmd.Drain = terminal(), -1
 	if out, err := finishOutput(t, cmd); kindOf(err) != "wait delay" || string(out) != "out\r\n" {
 		t.Errorf("%q, %v", out, err)
+	}
+}
+
+// A service is asked for by its name alone.
+func TestServiceByName(t *testing.T) {
+	echo := &execd.Service{Name: "echo", Argv: []string{"sh", "-c", `cat; echo "$0 $A"; exit 3`, "name"}, Env: []string{"A=1"}}
+	link := connect(t, &session.Server{Handler: handlerWith(t, execd.Options{
+		Services: func(name string) (*execd.Service, bool) { return echo, name == "echo" },
+	})})
+	cmd := link.ServiceContext(t.Context(), "echo")
+	cmd.Stdin, cmd.Env = strings.NewReader("in\n"), []string{"A=2"}
+	out, err := finishOutput(t, cmd)
+	if kindOf(err) != "exit error: exit status 3" || string(out) != "in\nname 1\n" || !slices.Equal(cmd.DroppedEnv(), []string{"A"}) {
+		t.Errorf("%q, %v, dropped %q", out, err, cmd.DroppedEnv())
+	}
+	if cmd.String() != "echo" {
+		t.Errorf("String: %q", cmd)
+	}
+	if err := link.Service("other").Run(); !errors.Is(err, proto.CodeNoSubsystem) {
+		t.Errorf("another name: %v", err)
+	}
+	if err := link.Service("").Run(); err == nil || !strings.Contains(err.Error(), "no command") {
+		t.Errorf("no name: %v", err)
+	}
+}
+
+// What a service's limits end is no success, also if the program says so.
+func TestServiceLimits(t *testing.T) {
+	const polite = "trap 'exit 0' TERM HUP PIPE; "
+	services := map[string]*execd.Service{
+		"time":   {Name: "time", Argv: []string{"sh", "-c", polite + "while :; do sleep 0.01; done"}, Limits: execd.Limits{Total: time.Millisecond}},
+		"idle":   {Name: "idle", Argv: []string{"sh", "-c", polite + "while :; do sleep 0.01; done"}, Limits: execd.Limits{Idle: time.Millisecond}},
+		"output": {Name: "output", Argv: []string{"sh", "-c", polite + "head -c 100000 /dev/zero; exit 0"}, Limits: execd.Limits{Output: 99999}},
+		"input":  {Name: "input", Argv: []string{"sh", "-c", polite + "cat >/dev/null & wait"}, Limits: execd.Limits{Input: 9}},
+		"within": {Name: "within", Argv: []string{"cat"}, Limits: execd.Limits{Input: 10, Output: 10, Total: time.Hour, Idle: time.Hour}},
+	}
+	link := connect(t, &session.Server{Handler: handlerWith(t, execd.Options{
+		Services: func(name string) (*execd.Service, bool) { s, ok := services[name]; return s, ok },
+	})})
+	for name, want := range map[string]proto.How{
+		"time": proto.HowTimeout, "idle": proto.HowTimeout, "output": proto.HowKilled, "input": proto.HowKilled, "within": proto.HowExited,
+	} {
+		cmd := link.Service(name)
+		cmd.Stdin = strings.NewReader("0123456789")
+		out, err := finishOutput(t, cmd)
+		state := cmd.ProcessState
+		if state == nil || state.Record().How != want || (err == nil) != (name == "within") || len(out) > 99999 {
+			t.Errorf("%s: %v, %+v, %d bytes", name, err, state, len(out))
+		}
+	}
+}
+
+// A lateHandler has its processes reach a limit when they have ended.
+type lateHandler struct{ session.Handler }
+
+func (h lateHandler) Start(ctx context.Context, req *session.Request) (session.Process, error) {
+	p, err := h.Handler.Start(ctx, req)
+	return &late{p, make(chan proto.How, 1)}, err
+}
+
+type late struct {
+	session.Process
+	exceeded chan proto.How
+}
+
+func (l *late) Exceeded() <-chan proto.How { return l.exceeded }
+
+func (l *late) Release() error {
+	l.exceeded <- proto.HowKilled
+	return l.Process.Release()
+}
+
+// A limit that is reached at the very end counts: what was sent may be a part.
+func TestLimitAtTheEnd(t *testing.T) {
+	link := connect(t, &session.Server{Handler: lateHandler{handlerWith(t, execd.Options{})}})
+	cmd := link.Command("true")
+	if err := finish(t, "Run", cmd.Run); err == nil || cmd.ProcessState.Record().How != proto.HowKilled {
+		t.Errorf("%v, %+v", err, cmd.ProcessState)
 	}
 }
 

@@ -1,6 +1,7 @@
 package session
 
 import (
+	"cmp"
 	"sync"
 	"time"
 
@@ -20,6 +21,7 @@ type supervision struct {
 	exits    chan exitResult
 	dooms    chan struct{} // the client asks the whole tree to end; said before the signal is sent
 	timeout  <-chan time.Time
+	exceeded <-chan proto.How // of a Bounded
 
 	exit      *exitResult
 	how       proto.How     // why rexd ends the tree; empty while it does not
@@ -53,6 +55,9 @@ func newSupervision(c *command, proc Process) *supervision {
 	s.in = startInPump(c.stdin, proc.Stdin())
 	s.out = startOutPump(proc.Stdout(), c.stdout, s.isKept)
 	s.err = startOutPump(proc.Stderr(), c.stderr, s.isKept)
+	if b, ok := proc.(Bounded); ok {
+		s.exceeded = b.Exceeded()
+	}
 	if d := c.exec.Timeout; d > 0 {
 		s.timeout = time.After(duration(d))
 	}
@@ -82,6 +87,8 @@ func (s *supervision) run() {
 		case <-s.timeout:
 			s.timeout = nil
 			s.end(proto.HowTimeout)
+		case how := <-s.exceeded:
+			s.end(how)
 		case <-s.ladder:
 			s.ladder = nil
 			s.treeEnded()
@@ -343,6 +350,11 @@ func (s *supervision) finish() {
 // record is the end record.
 func (s *supervision) record() *proto.Ended {
 	x := s.exit
+	select {
+	case how := <-s.exceeded: // the end came first, but what it shows may be a part
+		s.how = cmp.Or(s.how, how)
+	default:
+	}
 	r := &proto.Ended{
 		How: s.how, Code: uint64(max(x.Code, 0)), Signal: x.Signal, Core: x.Core,
 		StdinBytes: s.in.bytes(), StdoutBytes: s.out.sent(), StderrBytes: s.err.sent(),

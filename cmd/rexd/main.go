@@ -11,11 +11,12 @@ import (
 
 func main() {
 	os.Exit(daemon.Main(daemon.Env{
-		Args:   os.Args[1:],
-		Stdin:  os.Stdin,
-		Stdout: os.Stdout,
-		Stderr: os.Stderr,
-		Getenv: os.Getenv,
-		Self:   []string{"/proc/self/exe"},
+		Args:    os.Args[1:],
+		Stdin:   os.Stdin,
+		Stdout:  os.Stdout,
+		Stderr:  os.Stderr,
+		Getenv:  os.Getenv,
+		Environ: os.Environ(),
+		Self:    []string{"/proc/self/exe"},
 	}))
 }

@@ -4,6 +4,8 @@ import (
 	"strings"
 
 	"github.com/spf13/pflag"
+
+	"github.com/rexec/rex/session"
 )
 
 // The command line of ssh: options, the host, options again, then the command,
@@ -24,8 +26,9 @@ type invocation struct {
 	target target
 	words  []string // the command
 
-	given  [][]string // the options, each of one or two words
-	hostAt int        // how many of them stand before the host
+	service bool       // by the subcommand
+	given   [][]string // the options, each of one or two words
+	hostAt  int        // how many of them stand before the host
 }
 
 // grammar parses one command line.
@@ -174,21 +177,42 @@ func (v *invocation) settle() error {
 	if v.remoteCommand.set && len(v.words) > 0 {
 		return usage("a command and -o RemoteCommand exclude each other")
 	}
-	if v.kind() == sessionSubsystem && len(v.words) == 0 {
-		return usage("option -s needs the name of a subsystem").withHint("rex -s HOST NAME")
+	if v.kind() == sessionSubsystem {
+		return v.settleService()
+	}
+	return nil
+}
+
+// asService is the command line of the subcommand service: one with -s.
+func (v *invocation) asService() error {
+	v.service = true
+	v.session = once[sessionType]{sessionSubsystem, true}
+	return v.settle()
+}
+
+// settleService checks what is said about a service, which decides for itself
+// but for its streams.
+func (v *invocation) settleService() error {
+	how := "rex -s HOST NAME"
+	if v.service {
+		how = "rex service HOST NAME"
+	}
+	switch {
+	case v.remoteCommand.set:
+		return usage("a service and -o RemoteCommand exclude each other").withHint("%s", how)
+	case len(v.words) == 0 || v.words[0] == "":
+		return usage("the name of a service is missing").withHint("%s", how)
+	case len(v.words) > 1:
+		return usage("a service takes no arguments, and %q is one", v.words[1]).withHint("%s", how)
+	case v.dir != "":
+		return usage("a service has a directory of its own, --dir is not for it").withHint("%s", how)
+	case v.orphan == session.OrphanKeep:
+		return usage("a service ends with its client, --orphan keep is not for it").withHint("%s", how)
 	}
 	return nil
 }
 
 func (v *invocation) kind() sessionType { return v.session.value }
-
-// subsystem is the name that -s asks for, empty without it.
-func (v *invocation) subsystem() string {
-	if v.kind() != sessionSubsystem {
-		return ""
-	}
-	return strings.Join(v.words, " ")
-}
 
 // defaultPort is where rexd listens.
 const defaultPort = 7390

@@ -19,7 +19,10 @@ type understood struct {
 func understand(v *invocation) understood {
 	u := understood{
 		user: v.user.value, host: v.target.host, port: v.portNumber(), tty: v.tty.value,
-		subsystem: v.subsystem(), command: v.remoteCommand.value,
+		command: v.remoteCommand.value,
+	}
+	if v.kind() == sessionSubsystem {
+		u.subsystem = strings.Join(v.words, " ")
 	}
 	if u.subsystem == "" && u.command == "" {
 		u.command = strings.Join(v.words, " ")
@@ -300,7 +303,11 @@ func TestGrammarErrors(t *testing.T) {
 		{"-", "begins with '-'"},
 		{"@host", "no user"},
 		{"bob@", "no host"},
-		{"-s host", "subsystem"},
+		{"-s host", "name of a service is missing"},
+		{"-s host a b", `takes no arguments, and "b" is one`},
+		{"-s --dir /x host a", "--dir is not for it"},
+		{"-s host --orphan keep a", "--orphan keep is not for it"},
+		{"-s -oRemoteCommand=x host", "exclude each other"},
 		{"-oRemoteCommand=x host y", "exclude each other"},
 		{"-oFoo=1 host", "bad configuration option: Foo"},
 		{"-o ControlPersist", "no argument"},

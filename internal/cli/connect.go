@@ -184,7 +184,8 @@ func (r *runner) connectUnix(ctx context.Context) *failure {
 	return nil
 }
 
-// passes reports whether the command can have our own stdin, stdout and stderr.
+// passes reports whether the command can have our own stdin, stdout and stderr,
+// which a service does not take.
 // One that another program has made non-blocking is better copied: programs
 // take EAGAIN for an error.
 func (r *runner) passes() bool {
@@ -192,7 +193,7 @@ func (r *runner) passes() bool {
 	if r.inv.stdinNull.value {
 		files = files[1:]
 	}
-	return r.inv.tty.value != ttyForce && !slices.ContainsFunc(files, func(f *os.File) bool {
+	return r.inv.tty.value != ttyForce && r.inv.kind() != sessionSubsystem && !slices.ContainsFunc(files, func(f *os.File) bool {
 		return !session.CanPass(f) || !term.Blocks(f)
 	})
 }

@@ -52,6 +52,8 @@ func commandOutcome(state *session.ProcessState) outcome {
 			withHint("look for process %d at the host", state.Pid())
 	case record.Signal != nil:
 		out.status = statusSignal + int(record.Signal.Number)
+	case record.How == proto.HowKilled && record.Code == 0:
+		out.status = statusOwn // it was ended before its work was done, whatever it says
 	}
 	return out
 }
@@ -96,8 +98,10 @@ func (r *runner) unwritten(err error) outcome {
 // remark warns about what the status does not tell.
 func (r *runner) remark(record *session.Record) {
 	switch {
-	case record.How == proto.HowTimeout:
+	case record.How == proto.HowTimeout && r.inv.timeout > 0:
 		r.ui.warnf("the command was ended after --timeout %v", r.inv.timeout)
+	case record.How == proto.HowTimeout:
+		r.ui.warnf("the daemon ended the command, whose time was up")
 	case record.How == proto.HowKilled:
 		r.ui.warnf("the daemon ended the command")
 	}
@@ -270,7 +274,14 @@ func (r *runner) refusalHint(code proto.Code) string {
 	if len(r.inv.words) > 0 {
 		name = r.inv.words[0]
 	}
+	if r.inv.kind() == sessionSubsystem {
+		if hint := r.serviceHint(code); hint != "" {
+			return hint
+		}
+	}
 	switch code {
+	case proto.CodeNoSubsystem:
+		return hintServices
 	case proto.CodeNotFound:
 		return "rex exec starts programs without a shell; to look for it: " + r.inv.instead("command", "-v", name)
 	case proto.CodeNotExecutable, proto.CodeIsDirectory:
@@ -289,6 +300,23 @@ func (r *runner) refusalHint(code proto.Code) string {
 		return "this daemon runs no commands; see rexd --check at the host"
 	default:
 		return "the daemon's log says more: " + r.again("-v")
+	}
+}
+
+const hintServices = "the services are in rexd.toml at the host, where this lists them: rexd --check"
+
+// serviceHint is what to type after the refusal of a service, empty if it is as
+// with any command.
+func (r *runner) serviceHint(code proto.Code) string {
+	switch code {
+	case proto.CodeNotFound, proto.CodeNotExecutable, proto.CodeIsDirectory, proto.CodeTooBig, proto.CodeNoDirectory:
+		return "that is for whoever runs rexd at the host to mend, in rexd.toml"
+	case proto.CodePermissionDenied:
+		return "who may run it is said in rexd.toml at the host: allow_users, allow_groups"
+	case proto.CodeBusy:
+		return "as many run already as the host allows; try again later: " + r.again()
+	default:
+		return ""
 	}
 }
 

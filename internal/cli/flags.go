@@ -25,7 +25,6 @@ func (v *invocation) flag(letter byte) error {
 		v.version, v.letterV = true, true
 	case 's':
 		v.session = once[sessionType]{sessionSubsystem, true}
-		v.refuseSession()
 	case 'N':
 		v.session = once[sessionType]{sessionNone, true}
 		v.refuseSession()
@@ -41,14 +40,10 @@ func (v *invocation) flag(letter byte) error {
 	return nil
 }
 
-// refuseSession refuses the kinds of session that this version does not have.
+// refuseSession refuses the kind of session that this version does not have.
 func (v *invocation) refuseSession() {
-	switch v.session.value {
-	case sessionSubsystem:
-		v.refused.put(notYet("subsystems are", "rex HOST command"))
-	case sessionNone:
+	if v.session.value == sessionNone {
 		v.refused.put(notYet("a session without a command is", "rex HOST command"))
-	case sessionDefault:
 	}
 }
 

@@ -16,6 +16,7 @@ usage:
   rex [options] [user@]host [options] [command...]   words joined by a space, for the login shell;
                                                      no command: the login shell on a terminal
   rex exec [options] [user@]host program [args...]   the arguments as they are, without a shell
+  rex service [options] [user@]host name             a program that the host's rexd.toml has under that name
   rex version [--json]
   rex help
   rex completion bash|zsh|fish|powershell
@@ -39,6 +40,7 @@ options of ssh:
   -E FILE            what rex says goes to FILE
   -o KEY=VALUE       ` + activeKeywords + `;
                      others of ssh's are accepted
+  -s                 the word behind the host is the name of a service, as with rex service
   -V                 print the version
 
 options of rex:

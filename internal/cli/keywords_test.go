@@ -118,7 +118,7 @@ func TestCannot(t *testing.T) {
 		{words: "-f host", refusal: "-f"},
 		{words: "-oForkAfterAuthentication=yes host", refusal: "-f"},
 		{words: "-oForkAfterAuthentication=no host"},
-		{words: "-s host sftp", refusal: "subsystems"},
+		{words: "-s host sftp"},
 		{words: "-oSessionType=none host", refusal: "without a command"},
 		{words: "-oSessionType=default host"},
 		{words: "-G host", refusal: "-G"},

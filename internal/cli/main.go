@@ -28,11 +28,11 @@ func Main(env Env) (status int) {
 	}
 	switch {
 	case p.strict():
-		return p.command(words, false)
+		return p.command(words, "")
 	case len(words) > 0 && isSubcommand(words[0]):
 		return p.subcommand(words)
 	}
-	return p.command(words, false)
+	return p.command(words, "")
 }
 
 // program is one run of rex.
@@ -51,15 +51,19 @@ func (p *program) strict() bool {
 	return name == "ssh" || name == "slogin"
 }
 
-// command parses a command line with a host and does what it says. With exact
-// the command's words arrive as they are.
-func (p *program) command(words []string, exact bool) int {
+// command parses a command line with a host and does what it says. Of exec the
+// command's words arrive as they are; of service they are its name.
+func (p *program) command(words []string, verb string) int {
+	exact := verb == verbExec
 	inv, err := parseArgs(words, p.strict())
 	if inv.version {
 		return p.printVersionShort(inv)
 	}
 	if inv.help {
 		return p.print(helpText())
+	}
+	if err == nil && verb == verbService {
+		err = inv.asService()
 	}
 	if err == nil {
 		err = p.check(inv, exact)
@@ -93,6 +97,8 @@ func (p *program) check(inv *invocation, exact bool) error {
 			withHint("%s", inv.retype(exact, inv.words, "--status-file", "FILE"))
 	case exact && (len(inv.words) == 0 || inv.words[0] == ""):
 		return usage("rex exec needs a program to run").withHint("rex exec HOST program arguments, or rex HOST for a shell")
+	case exact && inv.kind() == sessionSubsystem:
+		return usage("rex exec and -s exclude each other").withHint("rex service HOST NAME")
 	case exact && inv.remoteCommand.set:
 		return usage("rex exec and -o RemoteCommand exclude each other")
 	}

@@ -19,12 +19,16 @@ func rivals(option string) []string {
 // The words are the command's, or of another one.
 func (v *invocation) retype(exact bool, words []string, more ...string) string {
 	line := []string{"rex"}
-	if exact {
-		line = append(line, "exec")
+	switch {
+	case exact:
+		line = append(line, verbExec)
+	case v.service:
+		line = append(line, verbService)
 	}
+	plain := len(line) == 1
 	line = append(line, more...)
 	replaced := replacedBy(more)
-	ended := !exact && v.hostAt == 0 && len(more) == 0 && isSubcommand(v.target.text)
+	ended := plain && v.hostAt == 0 && len(more) == 0 && isSubcommand(v.target.text)
 	if ended {
 		line = append(line, "--")
 	}
@@ -135,7 +139,9 @@ func (v *invocation) instead(words ...string) string {
 	for i, word := range words {
 		words[i] = shellQuote(word)
 	}
-	return v.without("--status-file", "-o remotecommand").retype(false, words)
+	plain := v.without("--status-file", "-o remotecommand", "-s", "-o sessiontype")
+	plain.service = false
+	return plain.retype(false, words)
 }
 
 // shellQuote makes a word that a shell reads as it is: also zsh, which looks

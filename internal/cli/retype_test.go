@@ -48,6 +48,20 @@ func TestRetype(t *testing.T) {
 	if got, want := r.inv.instead("ps", "-ef"), "rex -p 17 --dir=/x host ps -ef"; got != want {
 		t.Errorf("got %s, want %s", got, want)
 	}
+	r = testRunner(t, "-sp", "17", "host", "echo")
+	if got, want := r.again("-v"), "rex -v -s -p 17 host echo"; got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+	if err := r.inv.asService(); err != nil {
+		t.Error(err)
+	}
+	r.inv = r.inv.without("-s")
+	if got, want := r.again("-v"), "rex service -v -p 17 host echo"; got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+	if got, want := r.inv.instead("ps"), "rex -p 17 host ps"; got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
 	r = testRunner(t, "-o", "RemoteCommand=x", "--status-file=/s", "host")
 	if got, want := r.inv.instead("ls", "it's"), `rex host ls '"it'\''s"'`; got != want {
 		t.Errorf("got %s, want %s", got, want)

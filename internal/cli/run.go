@@ -243,9 +243,12 @@ func (r *runner) newClient() (*session.Client, error) {
 
 // prepare makes the command of what the command line says.
 func (r *runner) prepare(client *session.Client) *failure {
-	if r.exact {
+	switch {
+	case r.inv.kind() == sessionSubsystem:
+		r.cmd = client.ServiceContext(r.ctx, r.inv.words[0])
+	case r.exact:
 		r.cmd = client.CommandContext(r.ctx, r.inv.words[0], r.inv.words[1:]...)
-	} else {
+	default:
 		line, err := r.remoteLine()
 		if err != nil {
 			return usage("RemoteCommand: %v", err)

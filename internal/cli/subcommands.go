@@ -13,12 +13,18 @@ import (
 
 // laterSubcommands are names that later versions use, and that are kept free
 // for them.
-var laterSubcommands = [...]string{"cp", "ping", "service"}
+var laterSubcommands = [...]string{"cp", "ping"}
+
+// The subcommands that run something on a host.
+const (
+	verbExec    = "exec"
+	verbService = "service"
+)
 
 // isSubcommand reports whether a first argument is one.
 func isSubcommand(word string) bool {
 	switch word {
-	case "exec", "version", "help", "completion", cobra.ShellCompRequestCmd, cobra.ShellCompNoDescRequestCmd:
+	case verbExec, verbService, "version", "help", "completion", cobra.ShellCompRequestCmd, cobra.ShellCompNoDescRequestCmd:
 		return true
 	}
 	return slices.Contains(laterSubcommands[:], word)
@@ -50,13 +56,15 @@ func (p *program) tree(status *int) *cobra.Command {
 	root.SetOut(p.env.Stdout) // before the completion command, which keeps it
 	root.SetErr(p.env.Stderr)
 	root.SetHelpFunc(func(*cobra.Command, []string) { *status = p.print(helpText()) })
-	exec := &cobra.Command{
-		Use: "exec", Short: "run a program with exact arguments", DisableFlagParsing: true,
-		ValidArgsFunction: completeHost,
-		RunE: func(_ *cobra.Command, args []string) error {
-			*status = p.command(args, true)
-			return nil
-		},
+	onHost := func(verb, short string) *cobra.Command {
+		return &cobra.Command{
+			Use: verb, Short: short, DisableFlagParsing: true,
+			ValidArgsFunction: completeHost,
+			RunE: func(_ *cobra.Command, args []string) error {
+				*status = p.command(args, verb)
+				return nil
+			},
+		}
 	}
 	version := &cobra.Command{Use: "version", Short: "print the version", Args: noArgs}
 	asJSON := version.Flags().Bool("json", false, "as JSON")
@@ -64,7 +72,7 @@ func (p *program) tree(status *int) *cobra.Command {
 		*status = p.printVersion(*asJSON)
 		return nil
 	}
-	root.AddCommand(exec, version)
+	root.AddCommand(onHost(verbExec, "run a program with exact arguments"), onHost(verbService, "run a service of a host"), version)
 	root.InitDefaultHelpCmd()
 	root.InitDefaultCompletionCmd("completion")
 	completion, _, _ := root.Find([]string{"completion"})

@@ -135,7 +135,7 @@ func (r *runner) warnDropped() {
 		}
 	}
 	if len(names) > 0 {
-		r.ui.warnf("the daemon does not pass on these variables: %s (they could change what runs, or the login has a forced command)",
+		r.ui.warnf("the daemon does not pass on these variables: %s (they could change what runs, or what runs is a forced command or a service)",
 			strings.Join(names, " "))
 	}
 	if dropped := r.cmd.DroppedEnv(); len(dropped) > 0 {

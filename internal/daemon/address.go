@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -24,6 +25,33 @@ func (a address) String() string {
 		return "unix:" + a.path
 	}
 	return a.tcp
+}
+
+// same reports whether both are one address, as far as their texts tell. Port 0
+// is another one each time.
+func (a address) same(b address) bool {
+	if a.path != "" || b.path != "" {
+		return a.path == b.path
+	}
+	pa, errA := netip.ParseAddrPort(a.tcp)
+	pb, errB := netip.ParseAddrPort(b.tcp)
+	return !strings.HasSuffix(a.tcp, ":0") && (a.tcp == b.tcp || errA == nil && errB == nil && pa == pb)
+}
+
+// parseAddresses parses addresses, of which none is there twice.
+func parseAddresses(texts []string) ([]address, error) {
+	var addrs []address
+	for _, text := range texts {
+		addr, err := parseAddress(text)
+		if err != nil {
+			return nil, err
+		}
+		if slices.ContainsFunc(addrs, addr.same) {
+			return nil, fmt.Errorf("%q is named twice", text)
+		}
+		addrs = append(addrs, addr)
+	}
+	return addrs, nil
 }
 
 // parseAddress parses unix:/path or host:port.

@@ -27,7 +27,7 @@ func (p *program) check() error {
 	}
 	line("config", "%s", p.describeFile(s))
 	var errs []error
-	if len(s.listen) == 0 {
+	if !s.listens() {
 		errs = append(errs, usageErrorf(hintNoAddress, "no address to listen on"))
 	}
 	for _, addr := range s.listen {
@@ -43,6 +43,7 @@ func (p *program) check() error {
 		line("users", "%s", describeUsers())
 	}
 	errs = append(errs, p.checkNetwork(s, line)...)
+	errs = append(errs, checkServices(s, line)...)
 	handler, err := execd.New(p.handlerOptions(s))
 	if err != nil {
 		errs = append(errs, fmt.Errorf("tree %s: %w", s.tree, err))
@@ -61,6 +62,56 @@ func (p *program) check() error {
 		return err
 	}
 	return &checkError{errs}
+}
+
+// checkServices says what each service is, in a line.
+func checkServices(s *settings, line func(key, format string, args ...any)) (errs []error) {
+	if _, err := thisHost().services(context.Background(), s); err != nil {
+		errs = append(errs, err)
+	}
+	for _, one := range s.services {
+		line("service", "%s", escape(one.describe()))
+		for _, addr := range one.listen {
+			if addr.path == "" {
+				continue
+			}
+			if err := transport.CheckListenUnix(addr.path); err != nil {
+				errs = append(errs, socketError(addr.path, err))
+			}
+		}
+	}
+	return errs
+}
+
+// describe is a service in a line.
+func (s *serviceSettings) describe() string {
+	words := make([]string, len(s.command))
+	for i, word := range s.command {
+		words[i] = shellQuote(word)
+	}
+	text := fmt.Sprintf("%s runs %s as %s", s.name, strings.Join(words, " "), cmp.Or(s.user, "whoever asks"))
+	if who := slices.Concat(s.allowUsers, prefixed("@", s.allowGroups)); len(who) > 0 {
+		text += " for " + strings.Join(who, ", ")
+	}
+	how := " on "
+	if s.login {
+		how = " after a login on "
+	}
+	for _, addr := range s.listen {
+		text += how + addr.String()
+		how = ", "
+	}
+	if n := len(s.onlyKeys); n > 0 {
+		text += fmt.Sprintf("; keys bound to it: %d", n)
+	}
+	return text
+}
+
+func prefixed(prefix string, names []string) (list []string) {
+	for _, name := range names {
+		list = append(list, prefix+name)
+	}
+	return list
 }
 
 func (p *program) describeFile(s *settings) string {

@@ -13,7 +13,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/pelletier/go-toml/v2"
@@ -42,6 +41,7 @@ type settings struct {
 	levelSet    bool   // by the file or a flag
 	tree        string // how processes are held; empty chooses
 	login       loginSettings
+	services    []serviceSettings
 }
 
 // localCommands bounds the commands of a session that needed no network.
@@ -50,9 +50,20 @@ func (s *settings) localCommands() int { return cmp.Or(s.maxCommands, proto.MaxC
 // networkCommands bounds those of a session over TCP.
 func (s *settings) networkCommands() int { return cmp.Or(s.maxCommands, networkCommands) }
 
-// onNetwork are the addresses of TCP.
+// onNetwork are the addresses of TCP where somebody can log in.
 func (s *settings) onNetwork() []address {
-	return slices.DeleteFunc(slices.Clone(s.listen), func(a address) bool { return a.tcp == "" })
+	all := slices.Clone(s.listen)
+	for _, one := range s.services {
+		if one.login {
+			all = append(all, one.listen...)
+		}
+	}
+	return slices.DeleteFunc(all, func(a address) bool { return a.tcp == "" })
+}
+
+// listens reports whether there is any address at all.
+func (s *settings) listens() bool {
+	return len(s.listen) > 0 || slices.ContainsFunc(s.services, func(one serviceSettings) bool { return len(one.listen) > 0 })
 }
 
 // A file is the configuration as it is written.
@@ -75,12 +86,15 @@ type file struct {
 	StrictModes            *bool    `toml:"strict_modes"`
 	PermitUserEnvironment  *bool    `toml:"permit_user_environment"`
 	SSHDPolicyAcknowledged *bool    `toml:"sshd_policy_acknowledged"`
+
+	Services []serviceTable `toml:"service"`
 }
 
 // A setter takes the value of a key.
 type setter struct {
-	key string
-	set func() error
+	key  string
+	set  func() error
+	hint string // about a value that it does not take; may be empty
 }
 
 // wanted says what kind of value each key takes.
@@ -88,7 +102,23 @@ func wanted(key string) string {
 	switch key {
 	case "listen":
 		return `an array of strings, such as [":7390", "unix:/run/rex/rexd.sock"]`
-	case "allow_users", "allow_groups", "deny_users", "deny_groups":
+	case "service.listen":
+		return `an array of strings, such as ["127.0.0.1:9999", "unix:/run/rex/name.sock"]`
+	case "service.command":
+		return `an array of strings, such as ["tr", "a-z", "A-Z"]`
+	case "service.only_keys":
+		return `an array of fingerprints, such as ["SHA256:…"]`
+	case "service":
+		return "tables, [[service]]"
+	case "service.environment":
+		return `a table of strings, such as { LANG = "C.UTF-8" }`
+	case "service.pty", "service.public", "service.login":
+		return "true or false"
+	case "service.max_instances", "service.max_per_source", "service.max_input", "service.max_output":
+		return "an integer"
+	case "service.idle", "service.timeout", "service.linger", "service.linger_idle":
+		return `a string, such as "30s"`
+	case "allow_users", "allow_groups", "deny_users", "deny_groups", "service.allow_users", "service.allow_groups":
 		return `an array of names, such as ["alice"]`
 	case "host_keys", "authorized_keys":
 		return "an array of strings, each a file"
@@ -183,21 +213,17 @@ func (s *settings) apply(name string, doc []byte) error {
 	}
 	s.file = name
 	for _, set := range append([]setter{
-		{"listen", func() error { return s.setListen(f.Listen) }},
-		{"max_commands", func() error { return s.setMaxCommands(f.MaxCommands) }},
-		{"drain", func() error { return s.setDrain(f.Drain) }},
-		{"log_level", func() error { return s.setLevel(f.LogLevel) }},
-		{"tree", func() error { return s.setTree(f.Tree) }},
+		{key: "listen", set: func() error { return s.setListen(f.Listen) }, hint: hintAddress},
+		{key: "max_commands", set: func() error { return s.setMaxCommands(f.MaxCommands) }},
+		{key: "drain", set: func() error { return s.setDrain(f.Drain) }},
+		{key: "log_level", set: func() error { return s.setLevel(f.LogLevel) }},
+		{key: "tree", set: func() error { return s.setTree(f.Tree) }},
 	}, s.login.setters(&f)...) {
 		if err := set.set(); err != nil {
-			hint := ""
-			if set.key == "listen" {
-				hint = hintAddress
-			}
-			return valueError(name, doc, set.key, hint, err)
+			return valueError(name, doc, place{0, set.key}, set.hint, err)
 		}
 	}
-	return nil
+	return s.setServices(name, doc, f.Services)
 }
 
 // override puts the flags on top of the file.
@@ -214,23 +240,17 @@ func (s *settings) override(f *flags) error {
 	if err := s.setListen(f.listen); err != nil {
 		return usageErrorf(hintAddress, "--listen: %w", err)
 	}
+	for _, addr := range s.listen {
+		if owner := takenBy(addr, nil, s.services); owner != "" {
+			return usageErrorf(hintAddress, "--listen: %q is an address of %s", addr, owner)
+		}
+	}
 	return nil
 }
 
-func (s *settings) setListen(texts []string) error {
-	var addrs []address
-	for _, text := range texts {
-		addr, err := parseAddress(text)
-		if err != nil {
-			return err
-		}
-		if slices.Contains(addrs, addr) && !strings.HasSuffix(addr.tcp, ":0") {
-			return fmt.Errorf("%q is named twice", text)
-		}
-		addrs = append(addrs, addr)
-	}
-	s.listen = addrs
-	return nil
+func (s *settings) setListen(texts []string) (err error) {
+	s.listen, err = parseAddresses(texts)
+	return err
 }
 
 func (s *settings) setMaxCommands(n *int64) error {
@@ -248,15 +268,21 @@ func (s *settings) setDrain(v *string) error {
 	if v == nil {
 		return nil
 	}
-	d, err := time.ParseDuration(*v)
+	d, err := parseTime(*v)
+	s.drain = d
+	return err
+}
+
+// parseTime takes no negative time.
+func parseTime(v string) (time.Duration, error) {
+	d, err := time.ParseDuration(v)
 	switch {
 	case err != nil:
-		return fmt.Errorf(`%q is not a duration, such as "30s" or "1m30s"`, *v)
+		return 0, fmt.Errorf(`%q is not a duration, such as "30s" or "1m30s"`, v)
 	case d < 0:
-		return fmt.Errorf("%q is negative", *v)
+		return 0, fmt.Errorf("%q is negative", v)
 	}
-	s.drain = d
-	return nil
+	return d, nil
 }
 
 func (s *settings) setLevel(v *string) error {

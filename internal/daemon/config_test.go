@@ -69,7 +69,7 @@ func TestConfigBad(t *testing.T) {
 		shown string // a line of the picture
 	}{
 		{"# x\nlissten = []", "f:2:1: unknown key lissten", "", "\n | ~~~~~~~ unknown field"},
-		{"drain = '1s'\n[limits]\nmax = 1", "f:2:2: unknown key limits", "", "\n2| [limits]\n |  ~~~~~~ unknown table, all keys are at the top\n"},
+		{"drain = '1s'\n[limits]\nmax = 1", "f:2:2: unknown key limits", "", "\n2| [limits]\n |  ~~~~~~ unknown table, the only ones are [[service]]\n"},
 		{"drain.x = 1", "f:1:7: drain.x", "", "\n1| drain.x = 1\n"},
 		{"drain = 30", "f:1:9: drain", `integer, not a string, such as "30s"`, "\n |         ~~ integer"},
 		{"drain = true", "f:1:9: drain", "not a string", "\n1| drain = true\n"},
@@ -202,6 +202,8 @@ func FuzzConfig(f *testing.F) {
 	for _, s := range []string{
 		"", "listen = ['unix:/a']", "max_commands = 5", "drain = '1s'", "tree = 'group'", "log_level = 'info'",
 		"x = 1", "[a]\nb = 1", "drain = {a = 1}", "a.b.c = 1", "drain = '''\n1s'''", "drain = \"\\u0000\"",
+		"[[service]]\nname = 'a'\ncommand = ['cat']\nlisten = ['127.0.0.1:1', 'unix:/s']\nmode = '0660'\nidle = '0s'\n[service.environment]\nA = '1'\n",
+		"service = [{name = 'a', command = ['cat'], login = true, listen = [':1']}]", "[service]\nname = 'a'\ncommand = []", "[[service]]\n[[service]]",
 	} {
 		f.Add([]byte(s))
 	}
@@ -219,6 +221,16 @@ func FuzzConfig(f *testing.F) {
 		for _, addr := range s.listen {
 			if addr.tcp == "" && !strings.HasPrefix(addr.path, "/") {
 				t.Fatalf("listens on %q", addr)
+			}
+		}
+		for _, one := range s.services {
+			if one.name == "" || len(one.command) == 0 || one.limits.Instances < 0 || one.mode&^0o666 != 0 {
+				t.Fatalf("%+v", one)
+			}
+			for _, addr := range one.listen {
+				if addr.path == "" && !one.public && !one.login && !isLoopback(addr.tcp) {
+					t.Fatalf("listens on %q", addr)
+				}
 			}
 		}
 	})

@@ -16,9 +16,11 @@ const usage = `usage:
        [--authorized-keys FILE]... [--allow-user USER]... [--allow-group GROUP]...
        [--log-level LEVEL] [--check]
   rexd --stdio [--config FILE] [--log-level LEVEL]
+  rexd service run --listen ADDR... [flags] -- program args...
   rexd version
 
-rexd runs commands for rex.
+rexd runs commands for rex. With "service run" it serves one program to any
+client; rexd service run --help says how.
 
   --listen ADDR      listen on ADDR, which is host:port, :port or unix:/path
   --host-key FILE    prove to be this host with the key in FILE, and not with

@@ -21,15 +21,34 @@ type authorizer struct {
 	policy atomic.Pointer[authorize.Policy]
 }
 
-// Authorize implements [transport.Authorizer]. Root's files are at risk if this
-// process is attacked by a key that it parses, so nothing is done with one
-// beyond what the policy does.
+// Authorize implements [transport.Authorizer].
 func (a *authorizer) Authorize(ctx context.Context, at *transport.Attempt) (*transport.Grant, error) {
+	return a.authorize(ctx, at, "")
+}
+
+// A gateway is the policy at an address where everybody is bound to a service.
+type gateway struct {
+	*authorizer
+	service string
+}
+
+// Authorize implements [transport.Authorizer].
+func (g *gateway) Authorize(ctx context.Context, at *transport.Attempt) (*transport.Grant, error) {
+	return g.authorize(ctx, at, g.service)
+}
+
+// authorize asks the policy, and binds the login to a service if one is named.
+// Root's files are at risk if this process is attacked by a key that it parses,
+// so nothing is done with one beyond what the policy does.
+func (a *authorizer) authorize(ctx context.Context, at *transport.Attempt, service string) (*transport.Grant, error) {
 	policy := a.policy.Load()
 	if policy == nil {
 		return nil, errors.New("there is no policy yet")
 	}
 	d, err := policy.Authorize(ctx, at.User, at.Key, at.Remote, at.Local)
+	if err == nil && service != "" {
+		err = d.Bind(service)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -50,7 +69,7 @@ func newLogin(d *authorize.Decision, remote, local netip.AddrPort) *execd.Login 
 	a := d.Account
 	return &execd.Login{
 		User: a.Name, UID: a.UID, GID: a.GID, Groups: a.Groups, Home: a.Home, Shell: a.Shell,
-		Command: d.Command, PTY: d.PTY, Exact: d.Exact, Environment: d.Environment,
+		Command: d.Command, Service: d.Service, PTY: d.PTY, Exact: d.Exact, Environment: d.Environment,
 		Local: local, Remote: remote,
 	}
 }
@@ -89,6 +108,9 @@ func (g *granted) attrs(peer string) []any {
 	}
 	if d.Command != nil {
 		attrs = append(attrs, "forced_command", *d.Command)
+	}
+	if d.Service != "" {
+		attrs = append(attrs, "service", d.Service)
 	}
 	var without []string
 	if !d.PTY {

@@ -28,18 +28,18 @@ type loginSettings struct {
 // setters are the keys of the file that are about logins.
 func (s *loginSettings) setters(f *file) []setter {
 	return []setter{
-		{"host_keys", func() error { return setList(&s.hostKeys, f.HostKeys, checkFile) }},
-		{"authorized_keys", func() error { return s.setAuthorizedKeys(f.AuthorizedKeys) }},
-		{"allow_users", func() error { return setList(&s.allowUsers, f.AllowUsers, authorize.CheckName) }},
-		{"allow_groups", func() error { return setList(&s.allowGroups, f.AllowGroups, authorize.CheckName) }},
-		{"deny_users", func() error { return setList(&s.denyUsers, f.DenyUsers, authorize.CheckName) }},
-		{"deny_groups", func() error { return setList(&s.denyGroups, f.DenyGroups, authorize.CheckName) }},
-		{"permit_root", func() error { return s.setPermitRoot(f.PermitRoot) }},
-		{"trusted_user_ca_keys", func() error { return setFile(&s.trustedCA, f.TrustedUserCAKeys) }},
-		{"revoked_keys", func() error { return setFile(&s.revoked, f.RevokedKeys) }},
-		{"strict_modes", func() error { s.laxModes = f.StrictModes != nil && !*f.StrictModes; return nil }},
-		{"permit_user_environment", func() error { return setBool(&s.userEnvironment, f.PermitUserEnvironment) }},
-		{"sshd_policy_acknowledged", func() error { return setBool(&s.sshdAcknowledged, f.SSHDPolicyAcknowledged) }},
+		{key: "host_keys", set: func() error { return setList(&s.hostKeys, f.HostKeys, checkFile) }},
+		{key: "authorized_keys", set: func() error { return s.setAuthorizedKeys(f.AuthorizedKeys) }},
+		{key: "allow_users", set: func() error { return setList(&s.allowUsers, f.AllowUsers, authorize.CheckName) }},
+		{key: "allow_groups", set: func() error { return setList(&s.allowGroups, f.AllowGroups, authorize.CheckName) }},
+		{key: "deny_users", set: func() error { return setList(&s.denyUsers, f.DenyUsers, authorize.CheckName) }},
+		{key: "deny_groups", set: func() error { return setList(&s.denyGroups, f.DenyGroups, authorize.CheckName) }},
+		{key: "permit_root", set: func() error { return s.setPermitRoot(f.PermitRoot) }},
+		{key: "trusted_user_ca_keys", set: func() error { return setFile(&s.trustedCA, f.TrustedUserCAKeys) }},
+		{key: "revoked_keys", set: func() error { return setFile(&s.revoked, f.RevokedKeys) }},
+		{key: "strict_modes", set: func() error { s.laxModes = f.StrictModes != nil && !*f.StrictModes; return nil }},
+		{key: "permit_user_environment", set: func() error { return setBool(&s.userEnvironment, f.PermitUserEnvironment) }},
+		{key: "sshd_policy_acknowledged", set: func() error { return setBool(&s.sshdAcknowledged, f.SSHDPolicyAcknowledged) }},
 	}
 }
 

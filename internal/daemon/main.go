@@ -22,6 +22,8 @@ type Env struct {
 	// Stderr otherwise, as do logs.
 	Stdin, Stdout, Stderr *os.File
 	Getenv                func(string) string
+	// Environ is the environment that rexd service run gives to its program.
+	Environ []string
 	// Self is the argument vector that runs this program as rexd again, to
 	// which arguments are appended. Empty: it cannot be run again, and trees
 	// of processes are not held by keepers.
@@ -59,6 +61,9 @@ type program struct {
 }
 
 func (p *program) run() error {
+	if len(p.env.Args) > 0 && p.env.Args[0] == "service" {
+		return p.runService(p.env.Args[1:])
+	}
 	var err error
 	if p.flags, err = parseFlags(p.env.Args); err != nil {
 		return err

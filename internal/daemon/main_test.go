@@ -36,8 +36,8 @@ func TestMain(m *testing.M) {
 		os.Exit(Main(Env{
 			Args:  os.Args[2:],
 			Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr,
-			Getenv: os.Getenv,
-			Self:   []string{"/proc/self/exe", asRexd},
+			Getenv: os.Getenv, Environ: os.Environ(),
+			Self: []string{"/proc/self/exe", asRexd},
 		}))
 	}
 	os.Setenv("GORACE", "atexit_sleep_ms=0") // of children

@@ -59,8 +59,10 @@ func (n *network) log(log *slog.Logger) {
 // newNetwork decides who may log in, from the settings and, as root, from what
 // sshd is told.
 func newNetwork(ctx context.Context, s *settings) (*network, error) {
-	return (&host{uid: os.Geteuid(), sshd: authorize.CheckSSHD, system: newSystem}).network(ctx, s)
+	return thisHost().network(ctx, s)
 }
+
+func thisHost() *host { return &host{uid: os.Geteuid(), sshd: authorize.CheckSSHD, system: newSystem} }
 
 // A host is the part of this machine that decides about the settings.
 type host struct {
@@ -85,7 +87,9 @@ func (h *host) network(ctx context.Context, s *settings) (*network, error) {
 		judgeLocked = sshd == nil || sshd.JudgeLocked()
 	}
 	var err error
-	if n.policy, err = authorize.New(n.login.policy(h.uid, h.system(judgeLocked))); err != nil {
+	cfg := n.login.policy(h.uid, h.system(judgeLocked))
+	cfg.ServiceKeys = s.serviceKeys()
+	if n.policy, err = authorize.New(cfg); err != nil {
 		return nil, s.explainPolicy(err)
 	}
 	ctx, cancel := context.WithTimeout(ctx, doubtTime)
@@ -107,7 +111,7 @@ func (s *settings) explainPolicy(err error) error {
 		return usageErrorf(hintFile(e), "%s, taken from sshd: %w", e.Key, e.Err)
 	}
 	doc, _ := readConfig(s.file) // for the place alone
-	return valueError(s.file, doc, e.Key, hintFile(e), e.Err)
+	return valueError(s.file, doc, place{0, e.Key}, hintFile(e), e.Err)
 }
 
 // hintFile says how to mend a file of the administrator. An empty list of what

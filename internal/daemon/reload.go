@@ -4,6 +4,7 @@ package daemon
 
 import (
 	"context"
+	"reflect"
 	"slices"
 )
 
@@ -12,8 +13,12 @@ import (
 // nothing.
 func (d *daemon) reload() {
 	next, err := loadSettings(d.program.flags, d.program.env.Getenv, true)
+	var services []resolved
 	if err == nil {
-		d.keepFixed(next)
+		d.keepFixed(next) // first: a service that still listens must be one that may
+		services, err = thisHost().services(context.Background(), next)
+	}
+	if err == nil {
 		err = d.reloadNetwork(next)
 	}
 	if err != nil {
@@ -24,11 +29,12 @@ func (d *daemon) reload() {
 	d.settings = next
 	d.level.Set(next.level)
 	if next.maxCommands != old.maxCommands {
-		d.local.renew(next.localCommands())
-		d.network.renew(next.networkCommands())
+		d.local.renew(d.sessions(next.localCommands()))
+		d.network.renew(d.sessions(next.networkCommands()))
 	}
+	d.reloadServices(services)
 	d.log.Info("configuration reloaded", "file", next.file, "log_level", next.level.String(),
-		"max_commands", next.localCommands(), "drain", next.drain.String())
+		"max_commands", next.localCommands(), "drain", next.drain.String(), "services", len(services))
 }
 
 // keepFixed keeps what counts from the next start on only.
@@ -47,6 +53,36 @@ func (d *daemon) keepFixed(next *settings) {
 		}
 	}
 	next.listen, next.tree, next.login.hostKeys = old.listen, old.tree, old.login.hostKeys
+	for i := range next.services {
+		d.keepEndpoints(&next.services[i])
+	}
+}
+
+// keepEndpoints keeps where a service listens.
+func (d *daemon) keepEndpoints(next *serviceSettings) {
+	var old endpoints
+	for _, one := range d.settings.services {
+		if one.name == next.name {
+			old = one.endpoints
+		}
+	}
+	if !reflect.DeepEqual(old, next.endpoints) {
+		d.log.Warn("where a service listens counts from the next start on only", "service", next.name)
+	}
+	next.endpoints = old
+}
+
+// reloadServices offers the services anew. Who is connected stays so; where one
+// listens that is gone nobody is let in any more.
+func (d *daemon) reloadServices(services []resolved) {
+	gone := d.catalog.set(services)
+	for _, l := range d.listeners {
+		if slices.Contains(gone, l.service) {
+			d.log.Info("not listening any more", "addr", l.name, "service", l.service)
+			_ = l.Close()
+		}
+	}
+	d.listeners = slices.DeleteFunc(d.listeners, func(l listener) bool { return slices.Contains(gone, l.service) })
 }
 
 // reloadNetwork decides anew who may log in.

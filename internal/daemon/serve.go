@@ -15,7 +15,7 @@ import (
 
 	"github.com/rexec/rex/internal/auth"
 	"github.com/rexec/rex/internal/transport"
-	"github.com/rexec/rex/session/execd"
+	"github.com/rexec/rex/session"
 )
 
 // hintNoAddress is for somebody who starts rexd for the first time.
@@ -28,25 +28,19 @@ var errAbandoned = errors.New("stopped without waiting for the commands to end")
 // A daemon is rexd while it listens.
 //
 // Its goroutines: one for each listener, which ends when that is closed; those
-// of the service. run waits for all of them.
+// of the relays. run waits for all of them.
 type daemon struct {
 	program    *program
 	settings   *settings
 	level      *slog.LevelVar
 	log        *slog.Logger
 	authorizer authorizer
-	local      *service // of sockets
-	network    *service // of TCP
+	catalog    *catalog
+	local      *relay // of sessions on sockets
+	network    *relay // of sessions over TCP
 	listeners  []listener
 	accepting  sync.WaitGroup
 	failed     chan error // of a listener
-}
-
-// A listener accepts connections for a service.
-type listener struct {
-	net.Listener
-	name    string // with the port that it really has
-	service *service
 }
 
 // serve listens until a signal ends it.
@@ -55,34 +49,42 @@ func (p *program) serve() error {
 	if err != nil {
 		return err
 	}
-	if len(s.listen) == 0 {
+	if !s.listens() {
 		return usageErrorf(hintNoAddress, "no address to listen on")
+	}
+	services, err := thisHost().services(context.Background(), s)
+	if err != nil {
+		return err
 	}
 	syscall.Umask(0o022)      // of commands too; once, because it belongs to the process
 	signals := catchSignals() // to the end: a late one must not change the exit status
-	d := &daemon{program: p, settings: s, level: new(slog.LevelVar), failed: make(chan error, len(s.listen))}
+	d := &daemon{program: p, settings: s, level: new(slog.LevelVar)}
 	d.level.Set(s.level)
 	d.log = newLogger(p.env.Stderr, d.level)
 	keys, err := d.prepareNetwork()
 	if err != nil {
 		return err
 	}
-	opts := p.handlerOptions(s)
-	opts.Log = d.log
-	handler, err := execd.New(opts)
-	if err != nil {
+	if d.catalog, err = p.newCatalog(s, services, d.log); err != nil {
 		return err
 	}
-	defer handler.Close()
-	d.local = newService(handler, d.log, s.localCommands())
-	d.network = newService(handler, d.log, s.networkCommands())
-	if err := d.listen(keys); err != nil {
-		return errors.Join(err, d.services().shutdown(context.Background()))
+	defer d.catalog.handler.Close()
+	d.local = newRelay(d.sessions(s.localCommands()))
+	d.network = newRelay(d.sessions(s.networkCommands()))
+	if err := d.listen(keys, services); err != nil {
+		return errors.Join(err, d.relays().shutdown(context.Background()))
 	}
 	return d.run(signals)
 }
 
-func (d *daemon) services() services { return services{d.local, d.network} }
+// sessions is a server whose sessions run so many commands at once.
+func (d *daemon) sessions(maxCommands int) *session.Server {
+	return &session.Server{Handler: d.catalog.handler, MaxCommands: maxCommands, Software: software(), Log: d.log}
+}
+
+func software() string { return "rexd " + version() }
+
+func (d *daemon) relays() relays { return append(d.catalog.all(), d.local, d.network) }
 
 // catchSignals catches what would end this process. SIGPIPE is caught and not
 // ignored, because commands would inherit that.
@@ -90,24 +92,6 @@ func catchSignals() chan os.Signal {
 	signals := make(chan os.Signal, 16)
 	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP, syscall.SIGPIPE, syscall.SIGUSR1)
 	return signals
-}
-
-// listen opens all sockets or none.
-func (d *daemon) listen(keys []*auth.HostKey) (err error) {
-	for _, addr := range d.settings.listen {
-		var l listener
-		if addr.path != "" {
-			l, err = d.listenUnix(addr.path)
-		} else {
-			l, err = d.listenTCP(addr.tcp, keys)
-		}
-		if err != nil {
-			d.closeListeners()
-			return err
-		}
-		d.listeners = append(d.listeners, l)
-	}
-	return nil
 }
 
 // prepareNetwork decides who may log in, and returns the keys of this host.
@@ -134,34 +118,15 @@ func (d *daemon) prepareNetwork() ([]*auth.HostKey, error) {
 	return list, nil
 }
 
-func (d *daemon) listenUnix(path string) (listener, error) {
-	l, err := transport.ListenUnix(path, transport.UnixOptions{Log: d.log})
-	if err != nil {
-		return listener{}, socketError(path, err)
-	}
-	return listener{l, "unix:" + l.Addr().String(), d.local}, nil
-}
-
-func (d *daemon) listenTCP(addr string, keys []*auth.HostKey) (listener, error) {
-	l, err := transport.ListenTCP(context.Background(), addr, &transport.TCPListenOptions{HostKeys: keys, Authorizer: &d.authorizer, Log: d.log})
-	if err != nil {
-		return listener{}, err
-	}
-	return listener{l, l.Addr().String(), d.network}, nil
-}
-
-func (d *daemon) closeListeners() {
-	for _, l := range d.listeners {
-		if err := l.Close(); err != nil {
-			d.log.Warn("closing a listener", "addr", l.name, "err", err)
-		}
-	}
-}
-
 // run accepts connections until a signal or a broken listener ends it.
 func (d *daemon) run(signals <-chan os.Signal) error {
+	d.failed = make(chan error, len(d.listeners))
 	for _, l := range d.listeners {
-		d.log.Info("listening", "addr", l.name)
+		attrs := []any{"addr", l.name}
+		if l.service != "" {
+			attrs = append(attrs, "service", l.service, "login", l.relay == d.network)
+		}
+		d.log.Info("listening", attrs...)
 		d.accepting.Go(func() { d.accept(l) })
 	}
 	for {
@@ -195,7 +160,7 @@ func (d *daemon) accept(l listener) {
 		if c, ok := conn.(*transport.ServerConn); ok {
 			conn = &loginConn{c, d.log}
 		}
-		l.service.take(conn)
+		l.relay.take(conn)
 	}
 }
 
@@ -207,7 +172,7 @@ func (d *daemon) stop(signals <-chan os.Signal, why string) error {
 	d.closeListeners()
 	ctx, cancel := context.WithTimeout(context.Background(), d.settings.drain)
 	defer cancel()
-	err := drain(ctx, cancel, d.services(), signals, d.log)
+	err := drain(ctx, cancel, d.relays(), signals, d.log)
 	if err == nil {
 		d.accepting.Wait()
 		d.log.Info("stopped")

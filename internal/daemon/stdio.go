@@ -14,7 +14,6 @@ import (
 
 	"github.com/rexec/rex/internal/transport"
 	"github.com/rexec/rex/session"
-	"github.com/rexec/rex/session/execd"
 )
 
 const hintStdio = "rex starts it so for local: hosts; or use it as a proxy command: ssh host rexd --stdio"
@@ -24,6 +23,10 @@ const hintStdio = "rex starts it so for local: hosts; or use it as a proxy comma
 // and not of a terminal that it may have been started from.
 func (p *program) stdio() error {
 	s, err := loadSettings(p.flags, p.env.Getenv, false)
+	if err != nil {
+		return err
+	}
+	services, err := thisHost().services(context.Background(), s)
 	if err != nil {
 		return err
 	}
@@ -43,15 +46,14 @@ func (p *program) stdio() error {
 	signals := catchSignals()
 	defer signal.Stop(signals)
 	log := newLogger(p.env.Stderr, s.level)
-	opts := p.handlerOptions(s)
-	opts.Log = log
-	handler, err := execd.New(opts)
+	catalog, err := p.newCatalog(s, services, log)
 	if err != nil {
 		return err
 	}
-	defer handler.Close()
+	defer catalog.handler.Close()
+	defer func() { _ = catalog.all().shutdown(context.Background()) }() // of which nothing runs any more
 	one := &single{
-		server: &session.Server{Handler: handler, MaxCommands: s.localCommands(), Software: software(), Log: log},
+		server: &session.Server{Handler: catalog.handler, MaxCommands: s.localCommands(), Software: software(), Log: log},
 		conn:   conn,
 		ended:  make(chan struct{}),
 	}

@@ -28,7 +28,7 @@ type Spec struct {
 	// decided with that user's rights alone. Nil is the user of this program.
 	Credential *Credential
 	// Stdin, Stdout and Stderr ask for a pipe each; without one the command
-	// gets /dev/null. They are ignored when Term is set.
+	// gets /dev/null. They are ignored when Term is set, but for Term.StdoutOnly.
 	Stdin, Stdout, Stderr bool
 	// MergeStderr makes the command's stderr the same pipe as its stdout.
 	MergeStderr bool
@@ -56,6 +56,11 @@ type Term struct {
 	// NameVar is a variable that is added to the environment with the name of the
 	// terminal's device as its value. Empty: none.
 	NameVar string
+	// StdoutOnly makes it the command's stdout alone, for programs that hold
+	// their output back where it is no terminal. It is not the controlling
+	// terminal then, and Stdin, Stderr and MergeStderr of the Spec count: stdin
+	// is a pipe, and as exact as one. NameVar does not count.
+	StdoutOnly bool
 	// Modes are terminal modes under their RFC 4254 section 8 names, such as
 	// "VERASE" or "ECHO"; unknown names are ignored.
 	Modes map[string]uint32

@@ -29,7 +29,7 @@ func openStdio(spec *Spec) (*stdio, error) {
 	switch {
 	case spec.Files != nil:
 		open = s.take
-	case spec.Term != nil:
+	case spec.Term != nil && !spec.Term.StdoutOnly:
 		open = s.openTerminal
 	}
 	if err := open(spec); err != nil {
@@ -75,7 +75,7 @@ func (s *stdio) openPipes(spec *Spec) error {
 	if err := s.openStdin(spec.Stdin); err != nil {
 		return err
 	}
-	out, err := s.openOutput(1, spec.Stdout)
+	out, err := s.openStdout(spec)
 	if err != nil {
 		return err
 	}
@@ -111,6 +111,18 @@ func (s *stdio) openStdin(wanted bool) error {
 	}
 	s.stdin = f
 	return nil
+}
+
+func (s *stdio) openStdout(spec *Spec) (*output, error) {
+	if spec.Term == nil {
+		return s.openOutput(1, spec.Stdout)
+	}
+	term, slave, err := openTerminal(spec.Term, spec.Credential)
+	if err != nil {
+		return nil, err
+	}
+	s.setCommand(1, slave)
+	return term.output, nil
 }
 
 func (s *stdio) openOutput(n int, wanted bool) (*output, error) {

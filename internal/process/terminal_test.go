@@ -227,3 +227,33 @@ func TestTerminalDescriptors(t *testing.T) {
 		t.Errorf("descriptors before %q, after %q", before, after)
 	}
 }
+
+// A terminal for stdout alone: the rest are pipes, and there is none that controls.
+func TestTerminalStdoutOnly(t *testing.T) {
+	eachMode(t, func(t *testing.T, s *Spawner) {
+		spec := shell(`[ -t 0 ] && echo 0; [ -t 1 ] && echo 1; [ -t 2 ] && echo 2; (: </dev/tty) 2>/dev/null && echo tty; stty size <&1; cat; echo said >&2`)
+		spec.Stdin, spec.Stderr, spec.MergeStderr = true, true, false
+		spec.Term = &Term{Rows: 24, Cols: 80, StdoutOnly: true, Modes: map[string]uint32{"OPOST": 0}}
+		p := start(t, s, spec)
+		if err := p.Resize(1, 1); !errors.Is(err, ErrNoTerm) {
+			t.Errorf("Resize: %v", err)
+		}
+		if _, err := io.WriteString(p.Stdin(), "\x04\r\n\x7f"); err != nil {
+			t.Error(err)
+		}
+		if err := p.Stdin().Close(); err != nil {
+			t.Error(err)
+		}
+		out, err := io.ReadAll(p.Stdout())
+		if want := "1\n24 80\n\x04\r\n\x7f"; string(out) != want || err != nil {
+			t.Errorf("stdout %q, %v; want %q", out, err, want)
+		}
+		said, err := io.ReadAll(p.Stderr())
+		if string(said) != "said\n" || err != nil {
+			t.Errorf("stderr %q, %v", said, err)
+		}
+		if state, err := p.Wait(); state.Code != 0 || err != nil {
+			t.Errorf("%+v, %v", state, err)
+		}
+	})
+}

@@ -217,14 +217,6 @@ func network(addr netip.Addr) string {
 	return prefix.String()
 }
 
-// descriptor is the number of the connection's descriptor.
-func descriptor(c *net.TCPConn) (fd int) {
-	if raw, err := c.SyscallConn(); err == nil {
-		_ = control(raw, func(n int) error { fd = n; return nil })
-	}
-	return fd
-}
-
 // Close stops accepting and ends a running Accept. Connections that were
 // accepted live on. It may be called more than once.
 func (l *TCPListener) Close() error {

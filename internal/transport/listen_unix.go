@@ -3,10 +3,6 @@
 package transport
 
 import (
-	"context"
-	"errors"
-	"fmt"
-	"io/fs"
 	"log/slog"
 	"net"
 	"os"
@@ -42,10 +38,7 @@ type UnixOptions struct {
 // Its methods may be called concurrently.
 type UnixListener struct {
 	acceptor
-	ln       *net.UnixListener
-	path     string
-	socket   fs.FileInfo // as it was bound
-	lock     *pathLock
+	*pathSocket
 	gate     *gate
 	accounts accounts
 	uid      int    // who may log in
@@ -63,56 +56,22 @@ type UnixListener struct {
 // above it are allowed. Of two processes that want the same path, one gets an
 // [*InUseError]. A dead socket at path is replaced, anything else is not.
 func ListenUnix(path string, opts UnixOptions) (*UnixListener, error) {
-	if err := CheckListenUnix(path); err != nil {
-		return nil, err
-	}
-	lock, err := lockPath(path)
+	socket, err := bindPath(path, 0o600, func(fd int) error { return passCredentials(fd, true) })
 	if err != nil {
 		return nil, err
 	}
-	l := newUnixListener(path, lock, opts)
-	if err := l.bind(); err != nil {
-		lock.release()
-		return nil, err
-	}
-	return l, nil
+	return newUnixListener(socket, opts), nil
 }
 
-// CheckListenUnix reports whether [ListenUnix] would take the path as far as
-// can be told without binding: its form, its directories, and what is there.
-// Whether a process listens there already is not looked at.
-func CheckListenUnix(path string) error {
-	if os.Geteuid() == overflowUID {
-		return errNobody
-	}
-	if err := checkName(path); err != nil {
-		return err
-	}
-	if err := checkDirectory(path, os.Geteuid()); err != nil {
-		return err
-	}
-	fi, err := os.Lstat(path)
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		return nil
-	case err != nil:
-		return err
-	case fi.Mode().Type() != fs.ModeSocket:
-		return &UnsafePathError{path, "there is something that is not a socket; it is not replaced"}
-	}
-	return nil
-}
-
-func newUnixListener(path string, lock *pathLock, opts UnixOptions) *UnixListener {
+func newUnixListener(socket *pathSocket, opts UnixOptions) *UnixListener {
 	l := &UnixListener{
-		acceptor: newAcceptor(opts.Log),
-		path:     path,
-		lock:     lock,
-		gate:     newGate(maxPending),
-		accounts: systemAccounts(),
-		uid:      os.Geteuid(),
-		name:     currentUser(),
-		drain:    drainTime,
+		acceptor:   newAcceptor(opts.Log),
+		pathSocket: socket,
+		gate:       newGate(maxPending),
+		accounts:   systemAccounts(),
+		uid:        os.Geteuid(),
+		name:       currentUser(),
+		drain:      drainTime,
 	}
 	if opts.MaxPending > 0 {
 		l.gate.max = opts.MaxPending
@@ -127,83 +86,6 @@ func descriptorLimit() int {
 		return most
 	}
 	return int(lim.Cur)
-}
-
-// bind makes the socket and puts it at its place. The lock is held.
-func (l *UnixListener) bind() error {
-	if err := probe(l.path); err != nil {
-		return err
-	}
-	temp := l.path + spare
-	if err := removeSpare(temp); err != nil {
-		return err
-	}
-	cfg := net.ListenConfig{Control: func(_, _ string, c syscall.RawConn) error { return control(c, prepareSocket) }}
-	ln, err := cfg.Listen(context.Background(), "unix", temp)
-	if err != nil {
-		return fmt.Errorf("socket %s: %w", l.path, err)
-	}
-	l.ln = ln.(*net.UnixListener)
-	l.ln.SetUnlinkOnClose(false)
-	if err := l.place(temp); err != nil {
-		_ = l.ln.Close()
-		_ = os.Remove(temp)
-		return err
-	}
-	return nil
-}
-
-func (l *UnixListener) place(temp string) error {
-	if err := os.Chmod(temp, 0o600); err != nil {
-		return err
-	}
-	fi, err := os.Lstat(temp)
-	if err != nil {
-		return err
-	}
-	l.socket = fi
-	return os.Rename(temp, l.path)
-}
-
-// prepareSocket runs before bind. The mode of an unbound socket is the one
-// that its name gets where the system does that, so that there is no moment in
-// which others could connect.
-func prepareSocket(fd int) error {
-	if err := unix.Fchmod(fd, 0o600); err != nil && !errors.Is(err, unix.EINVAL) {
-		return os.NewSyscallError("fchmod", err)
-	}
-	return passCredentials(fd, true)
-}
-
-// removeSpare removes what a daemon that was killed between bind and rename
-// left behind.
-func removeSpare(temp string) error {
-	fi, err := os.Lstat(temp)
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		return nil
-	case err != nil:
-		return err
-	case fi.Mode().Type() != fs.ModeSocket:
-		return &UnsafePathError{temp, "there is something that is not a socket; it is not replaced"}
-	}
-	return os.Remove(temp)
-}
-
-// probe returns nil if nobody listens at path: nothing is there, or a socket
-// that is dead.
-func probe(path string) error {
-	c, err := net.DialTimeout("unix", path, 2*time.Second)
-	switch {
-	case err == nil:
-		_ = c.Close()
-		return &InUseError{Path: path}
-	case errors.Is(err, unix.EAGAIN), errors.Is(err, os.ErrDeadlineExceeded): // its queue is full
-		return &InUseError{Path: path}
-	case errors.Is(err, unix.ECONNREFUSED), errors.Is(err, fs.ErrNotExist):
-		return nil
-	}
-	return fmt.Errorf("socket %s: cannot tell whether it is in use: %w", path, err)
 }
 
 // where is the address in logs.
@@ -284,13 +166,7 @@ func (l *UnixListener) Close() error {
 	var err error
 	l.closeOnce.Do(func() {
 		close(l.closed)
-		// While the socket is open its inode cannot be used again, so what is
-		// the same file is ours.
-		if fi, lerr := os.Lstat(l.path); lerr == nil && os.SameFile(fi, l.socket) {
-			err = os.Remove(l.path)
-		}
-		err = errors.Join(err, l.ln.Close())
-		l.lock.release()
+		err = l.close()
 	})
 	return err
 }

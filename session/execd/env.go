@@ -4,6 +4,7 @@ package execd
 
 import (
 	"fmt"
+	"net/netip"
 	"slices"
 	"strings"
 
@@ -106,6 +107,17 @@ func (l *Login) environment(req *session.Request, tz string) (env, dropped []str
 // variables are those of a login of that account, as sshd(8) without PAM sets
 // them. SSH_TTY comes when the terminal has a name.
 func (l *Login) variables(tz string) []string {
+	env := l.account(tz)
+	if c := connection(l.Remote, l.Local); c != "" {
+		field := strings.Fields(c)
+		env = append(env, fmt.Sprintf("SSH_CLIENT=%s %s %s", field[0], field[1], field[3]),
+			"SSH_CONNECTION="+c, "REX_CONNECTION="+c)
+	}
+	return env
+}
+
+// account is what of it depends on the account and not on the connection.
+func (l *Login) account(tz string) []string {
 	path := "/usr/local/bin:/usr/bin:/bin:/usr/games"
 	if l.UID == 0 {
 		path = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -117,13 +129,15 @@ func (l *Login) variables(tz string) []string {
 	if tz != "" {
 		env = append(env, "TZ="+tz)
 	}
-	if l.Local.IsValid() && l.Remote.IsValid() {
-		remote, local := l.Remote.Addr().Unmap().String(), l.Local.Addr().Unmap().String()
-		connection := fmt.Sprintf("%s %d %s %d", remote, l.Remote.Port(), local, l.Local.Port())
-		env = append(env, fmt.Sprintf("SSH_CLIENT=%s %d %d", remote, l.Remote.Port(), l.Local.Port()),
-			"SSH_CONNECTION="+connection, "REX_CONNECTION="+connection)
-	}
 	return env
+}
+
+// connection is the value of SSH_CONNECTION, empty if the ends are not known.
+func connection(remote, local netip.AddrPort) string {
+	if !local.IsValid() || !remote.IsValid() {
+		return ""
+	}
+	return fmt.Sprintf("%s %d %s %d", remote.Addr().Unmap(), remote.Port(), local.Addr().Unmap(), local.Port())
 }
 
 // merge adds what the client asks for to the login environment. Of a name that

@@ -36,6 +36,10 @@ type Options struct {
 	Shell, Home string
 	// TZ is the time zone of the commands' environment; empty sets none.
 	TZ string
+	// Services finds the service of a name; ok is false where there is none. It
+	// may be called concurrently, and not always give the same answer. Nil: there
+	// are no services.
+	Services func(name string) (s *Service, ok bool)
 	// Log takes warnings; nil discards them.
 	Log *slog.Logger
 }
@@ -43,10 +47,12 @@ type Options struct {
 // Handler is a [session.Handler] that runs processes. Its methods may be called
 // concurrently.
 type Handler struct {
-	spawner *process.Spawner
-	own     *Login // of this process's user
-	noUser  error  // why own is nil
-	tz      string
+	spawner  *process.Spawner
+	own      *Login // of this process's user
+	noUser   error  // why own is nil
+	tz       string
+	log      *slog.Logger
+	services func(name string) (*Service, bool)
 	// ttyGroup is the group of terminals, 0 if there is none.
 	ttyGroup uint32
 }
@@ -60,7 +66,13 @@ func New(opts Options) (*Handler, error) {
 	if err != nil {
 		return nil, fmt.Errorf("execd: %w", err)
 	}
-	h := &Handler{spawner: spawner, tz: opts.TZ}
+	h := &Handler{spawner: spawner, tz: opts.TZ, log: opts.Log, services: opts.Services}
+	if h.log == nil {
+		h.log = slog.New(slog.DiscardHandler)
+	}
+	if h.services == nil {
+		h.services = func(string) (*Service, bool) { return nil, false }
+	}
 	if gid, ok := account.GroupID("tty"); ok {
 		h.ttyGroup = uint32(gid)
 	}
@@ -98,39 +110,44 @@ func (h *Handler) Close() error { return h.spawner.Close() }
 
 // Start implements [session.Handler].
 func (h *Handler) Start(ctx context.Context, req *session.Request) (session.Process, error) {
-	return h.start(ctx, req, nil)
+	l, err := h.loginOf(req.Peer.Login)
+	if err != nil {
+		return nil, err
+	}
+	if name := l.serviceFor(req); name != "" {
+		return h.startService(ctx, l, name, req)
+	}
+	return started(h.startCommand(ctx, l, req, nil))
 }
 
-// StartPassed implements [session.PassingHandler].
+// StartPassed implements [session.PassingHandler]. A service has streams, whose
+// bytes can be counted: it is refused with unsupported.
 func (h *Handler) StartPassed(ctx context.Context, req *session.Request, files []int) (session.Process, error) {
-	return h.start(ctx, req, files)
+	l, err := h.loginOf(req.Peer.Login)
+	if err == nil && l.serviceFor(req) != "" {
+		err = &session.Refusal{Code: proto.CodeUnsupported, Message: "a service takes streams, and no descriptors"}
+	}
+	if err != nil {
+		process.CloseFiles(files)
+		return nil, err
+	}
+	return started(h.startCommand(ctx, l, req, files))
 }
 
-// start starts a command with pipes or a terminal, or with descriptors, which
-// are its own.
-func (h *Handler) start(ctx context.Context, req *session.Request, files []int) (session.Process, error) {
-	spec, dropped, byShell, err := h.prepare(req)
+// startCommand starts what a login asks for, with pipes or a terminal, or with
+// descriptors, which are its own.
+func (h *Handler) startCommand(ctx context.Context, l *Login, req *session.Request, files []int) (*running, error) {
+	spec, dropped, byShell, err := h.prepare(l, req)
 	if err != nil {
 		process.CloseFiles(files)
 		return nil, err
 	}
 	spec.Files = files
-	p, err := h.spawner.Start(ctx, spec)
-	if err != nil {
-		return nil, refusal(err, byShell)
-	}
-	if req.Term != nil && !req.Stdin {
-		_ = p.Stdin().Close() // a terminal always has input; without any it ends at once
-	}
-	return &running{Process: p, dropped: dropped}, nil
+	return h.launch(ctx, spec, req, byShell, dropped)
 }
 
 // prepare says what to start, if the login allows it.
-func (h *Handler) prepare(req *session.Request) (spec *process.Spec, dropped []string, byShell bool, err error) {
-	l, err := h.loginOf(req.Peer.Login)
-	if err != nil {
-		return nil, nil, false, err
-	}
+func (h *Handler) prepare(l *Login, req *session.Request) (spec *process.Spec, dropped []string, byShell bool, err error) {
 	if err := l.allow(req); err != nil {
 		return nil, nil, false, err
 	}
@@ -140,6 +157,26 @@ func (h *Handler) prepare(req *session.Request) (spec *process.Spec, dropped []s
 	byShell = l.program(spec, req)
 	spec.Env, dropped = l.environment(req, h.tz)
 	return spec, dropped, byShell, nil
+}
+
+// started keeps what was not started nil as an interface.
+func started(p *running, err error) (session.Process, error) {
+	if err != nil {
+		return nil, err
+	}
+	return p, nil
+}
+
+// launch starts what the specification says.
+func (h *Handler) launch(ctx context.Context, spec *process.Spec, req *session.Request, byShell bool, dropped []string) (*running, error) {
+	p, err := h.spawner.Start(ctx, spec)
+	if err != nil {
+		return nil, refusal(err, byShell)
+	}
+	if req.Term != nil && !req.Stdin {
+		_ = p.Stdin().Close() // a terminal always has input; without any it ends at once
+	}
+	return &running{Process: p, dropped: dropped}, nil
 }
 
 // spec is the request but for the program and the environment.

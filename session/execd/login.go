@@ -31,6 +31,9 @@ type Login struct {
 	// Command is a forced command: the shell runs it whatever the client asks
 	// for, which it finds in SSH_ORIGINAL_COMMAND. Nil: none.
 	Command *string
+	// Service is the service that the login runs whatever the client asks for,
+	// which it finds in SSH_ORIGINAL_COMMAND. It comes before Command. Empty: none.
+	Service string
 	// PTY allows terminals.
 	PTY bool
 	// Exact allows to run programs without the login shell. It must be false for
@@ -95,6 +98,8 @@ func isThisProcess(l *Login) bool {
 
 func sorted(list []int) []int { return slices.Compact(slices.Sorted(slices.Values(list))) }
 
+var errNoTerminal = &session.Refusal{Code: proto.CodePermissionDenied, Message: "this login may not have a terminal: ask for none (-T)"}
+
 // allow refuses what the login does not grant.
 //
 // sshd grants a session without the terminal that it refuses, and ssh says so
@@ -104,10 +109,8 @@ func sorted(list []int) []int { return slices.Compact(slices.Sorted(slices.Value
 func (l *Login) allow(req *session.Request) error {
 	switch {
 	case req.Term != nil && !l.PTY:
-		return &session.Refusal{Code: proto.CodePermissionDenied, Message: "this login may not have a terminal: ask for none (-T)"}
+		return errNoTerminal
 	case l.Command != nil: // whatever was asked for
-	case req.Subsystem != "":
-		return &session.Refusal{Code: proto.CodeNoSubsystem, Message: fmt.Sprintf("no subsystem %q", req.Subsystem)}
 	case req.Argv != nil && !l.Exact:
 		return &session.Refusal{
 			Code:    proto.CodePermissionDenied,

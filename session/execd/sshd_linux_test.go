@@ -159,18 +159,7 @@ var kinds = map[string]how{"pipes": {}, "pty": {pty: true}, "login": {login: tru
 // ssh runs a script through the sshd: as a command, or as the input of a login shell.
 func (s *server) ssh(t *testing.T, script string, h how) string {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-	defer cancel()
-	args := []string{
-		"-F", "none", "-i", s.key, "-p", fmt.Sprint(s.addr.Port()), "-o", "IdentitiesOnly=yes", "-o", "IdentityAgent=none",
-		"-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null", "-o", "LogLevel=ERROR", "-T",
-	}
-	if h.pty {
-		args[len(args)-1] = "-tt"
-	}
-	args = append(args, s.user.Name+"@"+s.addr.Addr().String())
-	cmd := exec.CommandContext(ctx, "ssh", args...)
-	cmd.Env = append(os.Environ(), "TERM=xterm")
+	cmd := s.client(t, h)
 	if h.login {
 		cmd.Stdin = strings.NewReader(script + "\n")
 	} else {
@@ -183,6 +172,23 @@ func (s *server) ssh(t *testing.T, script string, h how) string {
 		t.Fatalf("ssh %q: %v: %s%s", script, err, out, stderr.String())
 	}
 	return string(out)
+}
+
+// client is an ssh to the sshd, without a command.
+func (s *server) client(t *testing.T, h how) *exec.Cmd {
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	t.Cleanup(cancel)
+	args := []string{
+		"-F", "none", "-i", s.key, "-p", fmt.Sprint(s.addr.Port()), "-o", "IdentitiesOnly=yes", "-o", "IdentityAgent=none",
+		"-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null", "-o", "LogLevel=ERROR", "-T",
+	}
+	if h.pty {
+		args[len(args)-1] = "-tt"
+	}
+	args = append(args, s.user.Name+"@"+s.addr.Addr().String())
+	cmd := exec.CommandContext(ctx, "ssh", args...)
+	cmd.Env = append(os.Environ(), "TERM=xterm")
+	return cmd
 }
 
 // rex runs it through a Handler.

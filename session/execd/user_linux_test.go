@@ -2,7 +2,11 @@ package execd
 
 import (
 	"errors"
+	"fmt"
+	"net/netip"
 	"os"
+	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -57,6 +61,57 @@ func TestAsAnotherUser(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// A service runs as its own account whoever asks, and with nothing of theirs.
+func TestServiceAsAnotherUser(t *testing.T) {
+	user := newUser(t)
+	s := &Service{Name: "who", Argv: []string{"sh", "-c", "id -un; id -G; pwd; echo $HOME $USER $A"}, Login: loginFor(user)}
+	want := strings.Join([]string{user.Name, strings.Trim(fmt.Sprint(user.Groups), "[]"), user.Home, user.Home + " " + user.Name + "\n"}, "\n")
+	for _, mode := range []string{"cgroup", "keeper", "group"} {
+		h, err := New(Options{Mode: mode, Keeper: []string{"/proc/self/exe", "session-keeper"}, Services: only(s)})
+		if err != nil {
+			t.Logf("%s: %v", mode, err)
+			continue
+		}
+		t.Cleanup(func() { _ = h.Close() })
+		bob := forMe(func(l *Login) {
+			l.User, l.UID, l.GID, l.Groups, l.Environment = "bob", 4711, 4711, []int{4711}, []string{"A=1", "HOME=/evil"}
+		})
+		for name, login := range map[string]any{"another": bob, "root on a socket": nil} {
+			req := &session.Request{Subsystem: "who", Peer: session.Peer{Login: login}}
+			if out, code := outputOf(t, h, req); out != want || code != 0 {
+				t.Errorf("%s, %s: %q, %d; want %q", mode, name, out, code, want)
+			}
+		}
+		p, err := h.StartService(t.Context(), s, netip.AddrPort{}, netip.AddrPort{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if out, _ := finish(t, mode, p); out != want {
+			t.Errorf("%s, a connection: %q", mode, out)
+		}
+	}
+}
+
+// To sshd what binds a key to a service is a program that does not exist.
+func TestServiceUnderSSHD(t *testing.T) {
+	user := newUser(t)
+	s := startSSHD(t, user)
+	keys := filepath.Dir(user.Home) + "/keys"
+	public, err := os.ReadFile(keys)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(keys, append([]byte(`restrict,command="internal-service up" `), public...), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	cmd := s.client(t, how{})
+	cmd.Args = append(cmd.Args, "echo in")
+	out, err := cmd.Output()
+	if exit, ok := errors.AsType[*exec.ExitError](err); !ok || exit.ExitCode() != 127 || len(out) > 0 {
+		t.Errorf("%v, %q", err, out)
 	}
 }
 

@@ -47,6 +47,11 @@ type Config struct {
 	LaxModes bool
 	// PermitUserEnvironment honours environment= in authorized_keys files.
 	PermitUserEnvironment bool
+	// ServiceKeys are the services that logins with some keys are bound to, by the
+	// fingerprints of the keys. A certificate counts as its own key and as the key
+	// of its authority. A line or certificate that forces another command keeps
+	// such a login out.
+	ServiceKeys map[string]string
 	// System is the machine. It is required.
 	System System
 }

@@ -17,6 +17,9 @@ type Decision struct {
 	// Command is run whatever is asked for, also if it is empty; nil if the
 	// login is free.
 	Command *string
+	// Service is the service that is run whatever is asked for; empty if the
+	// login is not bound to one. Command is then what binds it.
+	Service string
 	// Exact allows commands without the login shell: it is one of those that
 	// restrict nobody (shells(5)), and no command is forced.
 	Exact bool

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/netip"
 	"slices"
 
@@ -31,7 +32,7 @@ func New(cfg Config) (*Policy, error) {
 	}
 	cfg.AllowUsers, cfg.AllowGroups = slices.Clone(cfg.AllowUsers), slices.Clone(cfg.AllowGroups)
 	cfg.DenyUsers, cfg.DenyGroups = slices.Clone(cfg.DenyUsers), slices.Clone(cfg.DenyGroups)
-	cfg.AuthorizedKeys = slices.Clone(cfg.AuthorizedKeys)
+	cfg.AuthorizedKeys, cfg.ServiceKeys = slices.Clone(cfg.AuthorizedKeys), maps.Clone(cfg.ServiceKeys)
 	switch {
 	case len(cfg.AuthorizedKeys) == 0:
 		cfg.AuthorizedKeys = DefaultAuthorizedKeys()
@@ -91,6 +92,9 @@ func (p *Policy) Authorize(ctx context.Context, user string, key *auth.Key, remo
 		return nil, oneLine(err)
 	}
 	d.Account, d.Fingerprint = a, key.Fingerprint()
+	if err := p.bind(d, key); err != nil {
+		return nil, oneLine(err)
+	}
 	d.Exact = d.Command == nil && p.cfg.System.UnrestrictedShell(a.Shell)
 	if err := p.admitRoot(d); err != nil {
 		return nil, err

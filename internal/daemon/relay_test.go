@@ -6,15 +6,16 @@ import (
 	"context"
 	"errors"
 	"io"
-	"log/slog"
 	"net"
 	"testing"
+
+	"github.com/rexec/rex/session"
 )
 
-// TestServiceAfterShutdown closes what still comes.
+// TestRelayAfterShutdown closes what still comes.
 func TestServiceAfterShutdown(t *testing.T) {
-	s := newService(nil, slog.New(slog.DiscardHandler), 1)
-	s.renew(2)
+	s := newRelay(&session.Server{})
+	s.renew(&session.Server{})
 	if err := s.shutdown(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -25,8 +26,8 @@ func TestServiceAfterShutdown(t *testing.T) {
 	}
 }
 
-func TestServiceShutdownInTime(t *testing.T) {
-	s := newService(nil, slog.New(slog.DiscardHandler), 1)
+func TestRelayShutdownInTime(t *testing.T) {
+	s := newRelay(&session.Server{})
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	if err := s.shutdown(ctx); !errors.Is(err, context.Canceled) {

@@ -1,0 +1,343 @@
+//go:build linux || darwin || freebsd
+
+package daemon
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/rexec/rex/proto"
+	"github.com/rexec/rex/session"
+)
+
+// A serviceDaemon is a rexd with services, of which one may listen at plain.
+type serviceDaemon struct {
+	*running
+	config, plain string
+}
+
+// runsAs is the user that services of these tests name, since root's rexd must
+// be told.
+func runsAs() string {
+	if os.Geteuid() == 0 {
+		return "user = 'root'\n"
+	}
+	return ""
+}
+
+// write writes the configuration. PLAIN in it is the socket of a service.
+func (d *serviceDaemon) write(services string) {
+	d.t.Helper()
+	text := fmt.Sprintf("listen = ['unix:%s']\n", d.path) + strings.ReplaceAll(services, "PLAIN", "unix:"+d.plain)
+	if err := os.WriteFile(d.config, []byte(text), 0o600); err != nil {
+		d.t.Fatal(err)
+	}
+}
+
+func startServices(t *testing.T, services string) *serviceDaemon {
+	t.Helper()
+	d := &serviceDaemon{config: writeConfig(t, ""), plain: socketPath(t), running: &running{t: t, path: socketPath(t)}}
+	d.write(services)
+	d.running = startCommand(t, command(t, "--config", d.config), d.path)
+	return d
+}
+
+// reload has rexd read another configuration.
+func (d *serviceDaemon) reload(services string) {
+	d.t.Helper()
+	d.write(services)
+	d.forget()
+	d.signal(syscall.SIGHUP)
+	d.waitLog("configuration reloaded")
+}
+
+// connect is a plain connection to the service.
+func (d *serviceDaemon) connect() *net.UnixConn {
+	d.t.Helper()
+	c, err := net.DialUnix("unix", nil, &net.UnixAddr{Name: d.plain, Net: "unix"})
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	d.t.Cleanup(func() { _ = c.Close() })
+	_ = c.SetDeadline(time.Now().Add(patience))
+	return c
+}
+
+// ask sends all of the input and returns the answer.
+func ask(c *net.UnixConn, input string) (string, error) {
+	if _, err := io.WriteString(c, input); err != nil {
+		return "", err
+	}
+	if err := c.CloseWrite(); err != nil {
+		return "", err
+	}
+	out, err := io.ReadAll(c)
+	return string(out), err
+}
+
+// run runs a service over a session.
+func (d *serviceDaemon) runService(name, input string) (string, error) {
+	cmd := d.dial().Service(name)
+	cmd.Stdin = strings.NewReader(input)
+	out, err := cmd.Output()
+	return string(out), err
+}
+
+func upper(more string) string {
+	return "[[service]]\nname = 'upper'\ncommand = ['tr', 'a-z', 'A-Z']\n" + runsAs() + more
+}
+
+// A service is reached by both ways; one without an address by its name alone.
+func TestServices(t *testing.T) {
+	d := startServices(t, upper("listen = ['PLAIN']\nmode = '0600'\n")+`
+[[service]]
+name = 'env'
+command = ['sh', '-c', 'echo "$A $REX_SERVICE"; pwd; exit 3']
+directory = '/usr'
+environment = { A = 'a  b' }
+`)
+	if out, err := ask(d.connect(), "plain"); out != "PLAIN" || err != nil {
+		t.Errorf("%q, %v", out, err)
+	}
+	if out, err := d.runService("upper", "session"); out != "SESSION" || err != nil {
+		t.Errorf("%q, %v", out, err)
+	}
+	out, err := d.runService("env", "")
+	if exit, ok := errors.AsType[*session.ExitError](err); out != "a  b env\n/usr\n" || !ok || exit.ExitCode() != 3 {
+		t.Errorf("%q, %v", out, err)
+	}
+	if _, err := d.runService("none", ""); !errors.Is(err, proto.CodeNoSubsystem) {
+		t.Errorf("no such service: %v", err)
+	}
+	if info, err := os.Stat(d.plain); err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("%v, %v", info, err)
+	}
+	d.stop()
+	if code := d.wait(); code != exitOK {
+		t.Errorf("exit %d", code)
+	}
+	if _, err := os.Lstat(d.plain); err == nil {
+		t.Error("the socket was left")
+	}
+}
+
+// Connections and sessions take the same places.
+func TestServicesPlaces(t *testing.T) {
+	d := startServices(t, upper("listen = ['PLAIN']\nmax_instances = 1\n"))
+	busy := func(name string) {
+		t.Helper()
+		if _, err := d.runService("upper", ""); !errors.Is(err, proto.CodeBusy) {
+			t.Errorf("%s: a session: %v", name, err)
+		}
+		if out, err := io.ReadAll(d.connect()); len(out) > 0 || err != nil && !errors.Is(err, syscall.ECONNRESET) {
+			t.Errorf("%s: a connection: %q, %v", name, out, err)
+		}
+	}
+	free := func() {
+		t.Helper()
+		for end := time.Now().Add(patience); ; {
+			out, err := d.runService("upper", "x")
+			if err == nil && out == "X" {
+				return
+			}
+			if !errors.Is(err, proto.CodeBusy) || time.Now().After(end) {
+				t.Fatalf("it is not free again: %q, %v", out, err)
+			}
+		}
+	}
+	cmd := d.dial().Service("upper")
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	busy("beside a session")
+	_ = in.Close()
+	if err := cmd.Wait(); err != nil {
+		t.Error(err)
+	}
+	free()
+	c := d.connect()
+	if _, err := io.WriteString(c, "x"); err != nil {
+		t.Fatal(err)
+	}
+	for end := time.Now().Add(patience); ; { // the connection is accepted
+		if _, err := d.runService("upper", ""); errors.Is(err, proto.CodeBusy) {
+			break
+		}
+		if time.Now().After(end) {
+			t.Fatal("a connection takes no place")
+		}
+	}
+	busy("beside a connection")
+	if out, err := ask(c, "y"); out != "XY" || err != nil {
+		t.Errorf("%q, %v", out, err)
+	}
+	free()
+}
+
+// What still comes for a service that is gone is closed.
+func TestCatalogGone(t *testing.T) {
+	c := &catalog{log: slog.New(slog.DiscardHandler)}
+	c.set([]resolved{{settings: serviceSettings{name: "a"}}})
+	r := c.relayOf("a")
+	if _, ok := c.find("a"); !ok || r == nil {
+		t.Fatal("it is not there")
+	}
+	if gone := c.set(nil); fmt.Sprint(gone) != "[a]" {
+		t.Errorf("gone: %v", gone)
+	}
+	if _, ok := c.find("a"); ok || c.relayOf("a") != nil {
+		t.Error("it is still there")
+	}
+	ours, theirs := net.Pipe()
+	if r.generation().inlet.put(ours) {
+		t.Error("its server still gets connections")
+	}
+	_ = theirs.SetDeadline(time.Now().Add(patience))
+	r.take(ours)
+	if _, err := theirs.Read(make([]byte, 1)); err != io.EOF {
+		t.Errorf("the connection is open: %v", err)
+	}
+	if err := c.all().shutdown(t.Context()); err != nil {
+		t.Error(err)
+	}
+}
+
+// A reload changes what comes from then on, and cuts nobody off.
+func TestServicesReload(t *testing.T) {
+	d := startServices(t, upper("listen = ['PLAIN']\n"))
+	before := d.connect()
+	if _, err := io.WriteString(before, "be"); err != nil {
+		t.Fatal(err)
+	}
+	var first [2]byte
+	other := d.dial().Service("upper")
+	in, _ := other.StdinPipe()
+	out, _ := other.StdoutPipe()
+	if err := other.Start(); err != nil {
+		t.Fatal(err)
+	}
+
+	lower := "[[service]]\nname = 'upper'\ncommand = ['sed', 's/^/new /']\n" + runsAs() + "listen = ['PLAIN']\n"
+	d.reload(lower + "[[service]]\nname = 'added'\ncommand = ['cat']\n")
+	if out, err := ask(d.connect(), "after"); out != "new after" || err != nil {
+		t.Errorf("after: %q, %v", out, err)
+	}
+	if out, err := d.runService("added", "in"); out != "in" || err != nil {
+		t.Errorf("added: %q, %v", out, err)
+	}
+	if out, err := ask(before, "fore"); out != "BEFORE" || err != nil {
+		t.Errorf("before: %q, %v", out, err)
+	}
+	_, _ = io.WriteString(in, "ab")
+	_ = in.Close()
+	if _, err := io.ReadFull(out, first[:]); string(first[:]) != "AB" || err != nil {
+		t.Errorf("a session before: %q, %v", first, err)
+	}
+	if err := other.Wait(); err != nil {
+		t.Error(err)
+	}
+
+	elsewhere := filepath.Join(filepath.Dir(d.plain), "elsewhere")
+	d.reload(strings.ReplaceAll(lower, "PLAIN", "unix:"+elsewhere))
+	if record := d.logged("where a service listens counts from the next start on only"); record["service"] != "upper" {
+		t.Errorf("record %v", record)
+	}
+	if out, err := ask(d.connect(), "still"); out != "new still" || err != nil {
+		t.Errorf("the old address: %q, %v", out, err)
+	}
+
+	last := d.connect()
+	if _, err := io.WriteString(last, "x"); err != nil {
+		t.Fatal(err)
+	}
+	d.reload("")
+	if record := d.waitLog("not listening any more"); record["service"] != "upper" || record["addr"] != "unix:"+d.plain {
+		t.Errorf("record %v", record)
+	}
+	if _, err := net.Dial("unix", d.plain); err == nil {
+		t.Error("a service that is gone still listens")
+	}
+	if _, err := d.runService("upper", ""); !errors.Is(err, proto.CodeNoSubsystem) {
+		t.Errorf("gone: %v", err)
+	}
+	if out, err := ask(last, "y"); err != nil || out != "new xy" && out != "" { // it may not have been accepted yet
+		t.Errorf("the last one: %q, %v", out, err)
+	}
+	d.signal(syscall.SIGTERM)
+	if code := d.wait(); code != exitOK {
+		t.Errorf("exit %d", code)
+	}
+}
+
+// A mistake in a service changes nothing.
+func TestServicesReloadBad(t *testing.T) {
+	d := startServices(t, upper(""))
+	d.write(upper("user = 'x'\nusr = 'no'\n"))
+	d.forget()
+	d.signal(syscall.SIGHUP)
+	d.waitLog("configuration not reloaded, the old one stays")
+	if out, err := d.runService("upper", "x"); out != "X" || err != nil {
+		t.Errorf("%q, %v", out, err)
+	}
+}
+
+// Where a service listens stays until the next start, and so does the rule that
+// somebody must be named who runs what is reached there.
+func TestServicesReloadWithoutUser(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("about root's rexd")
+	}
+	d := startServices(t, upper("listen = ['PLAIN']\n"))
+	d.write("[[service]]\nname = 'upper'\ncommand = ['id']\n")
+	d.forget()
+	d.signal(syscall.SIGHUP)
+	record := d.waitLog("configuration not reloaded, the old one stays")
+	if !strings.Contains(fmt.Sprint(record["err"]), "so it must be said who runs the program") {
+		t.Errorf("record %v", record)
+	}
+	if out, err := ask(d.connect(), "x"); out != "X" || err != nil {
+		t.Errorf("%q, %v", out, err)
+	}
+}
+
+// --check has a line for each service, and finds what they name in vain.
+func TestServicesCheck(t *testing.T) {
+	name := writeConfig(t, upper("listen = ['127.0.0.1:9999']\nallow_users = ['al']\nallow_groups = ['root']\nonly_keys = ['"+fingerprint+"']\n")+
+		"[[service]]\nname = 'in'\ncommand = ['sh', '-c', 'a b']\n")
+	got := runToEnd(t, command(t, "--check", "--config", name))
+	user := "whoever asks"
+	if runsAs() != "" {
+		user = "root"
+	}
+	for _, want := range []string{
+		"service:      upper runs tr a-z A-Z as " + user + " for al, @root on 127.0.0.1:9999; keys bound to it: 1\n",
+		"service:      in runs sh -c 'a b' as whoever asks\n",
+	} {
+		if !strings.Contains(got.stdout, want) {
+			t.Errorf("%q is not in\n%s%s", want, got.stdout, got.stderr)
+		}
+	}
+	if got.code != exitOK {
+		t.Errorf("%+v", got)
+	}
+	name = writeConfig(t, upper("allow_groups = ['no-such-group']\nlisten = ['unix:/nonexistent/s']\n"))
+	got = runToEnd(t, command(t, "--check", "--config", name))
+	for _, want := range []string{`allow_groups: there is no group "no-such-group"`, "rexd: hint: getent group\n", "rexd: hint: mkdir -p -m 700 /nonexistent\n"} {
+		if got.code != exitError || !strings.Contains(got.stderr, want) {
+			t.Errorf("%q is not in\n%s", want, got.stderr)
+		}
+	}
+}
