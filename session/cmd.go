@@ -62,7 +62,9 @@ type Cmd struct {
 
 	// ExtraFiles are files that the command inherits: entry i becomes its
 	// descriptor 3+i. They need a Client for a Unix socket, and Stdin, Stdout and
-	// Stderr that are nil or files ([CanPass]); otherwise Start fails.
+	// Stderr that are nil or files ([CanPass]); otherwise Start fails. This
+	// differs from os/exec: no entry is nil, a directory or a device other than
+	// /dev/null, and there are at most 64 different files in all.
 	ExtraFiles []*os.File
 
 	// Term, if not nil, runs the command on a pty.

@@ -11,6 +11,7 @@ import (
 	"net"
 	"os"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -28,6 +29,12 @@ import (
 // loggedIn is a connection for one command, after the login.
 func loggedIn(t *testing.T, path string) *net.UnixConn {
 	t.Helper()
+	return loggedInWith(t, path, func(*net.UnixConn) {})
+}
+
+// loggedInWith calls more before it reads the verdict.
+func loggedInWith(t *testing.T, path string, more func(*net.UnixConn)) *net.UnixConn {
+	t.Helper()
 	c, err := net.Dial("unix", path)
 	if err != nil {
 		t.Fatal(err)
@@ -42,6 +49,7 @@ func loggedIn(t *testing.T, path string) *net.UnixConn {
 	if err != nil {
 		t.Fatal(err)
 	}
+	more(conn)
 	if r, err := proto.ReadAuthResult(conn); err != nil || r.Code != proto.AuthOK {
 		t.Fatalf("login: %+v, %v", r, err)
 	}
@@ -191,7 +199,7 @@ func TestHostilePassingFrames(t *testing.T) {
 		"an empty frame":      {make([]byte, 4), false},
 		"hello":               {frame(&proto.Message{Hello: &proto.Hello{Version: 1, Caps: []string{}}}), false},
 		"another's signal":    {signal(2), false},
-		"a size":              {frame(&proto.Message{Resize: &proto.Resize{ID: 1}}), false},
+		"another's size":      {frame(&proto.Message{Resize: &proto.Resize{ID: 2}}), false},
 		"a later descriptor":  {signal(1), true}, // with the first message: a message that is no exec
 		"descriptor, garbage": {[]byte("\xff\xff\xff\xff"), true},
 	} {
@@ -260,29 +268,103 @@ func TestPassingClientsDie(t *testing.T) {
 	eventually(t, "the server holds nothing", func() bool { return descriptors() <= before })
 }
 
+// TestPassedLate: a descriptor with a byte that is not the first ends the
+// connection, even where the system has joined the bytes.
+func TestPassedLate(t *testing.T) {
+	path := listenPassing(t, &session.Server{Handler: newHandler(t, "")})
+	word := aeon()
+	killAtEnd(t, word)
+	whole := execFrame(t, "sleep "+word, func(e *proto.Exec) { e.Stdout = 1 })
+	signal, err := proto.Append(nil, &proto.Message{Signal: &proto.Signal{ID: 1, Name: "WINCH"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, parts := range map[string][2][]byte{
+		"within the request": {whole[:10], whole[10:]},
+		"behind it":          {execFrame(t, "sleep "+word, nil), signal},
+	} {
+		for range amount(20) {
+			r, w, err := os.Pipe()
+			if err != nil {
+				t.Fatal(err)
+			}
+			conn := loggedInWith(t, path, func(conn *net.UnixConn) { // before the server looks
+				sendFiles(t, conn, parts[0])
+				sendFiles(t, conn, parts[1], w)
+			})
+			_ = w.Close()
+			if kinds, _ := answerOf(t, conn); strings.Contains(kinds, "ended") {
+				t.Fatalf("%s: %s", name, kinds)
+			}
+			_ = r.SetReadDeadline(time.Now().Add(patience))
+			if _, err := r.Read(make([]byte, 1)); err != io.EOF {
+				t.Fatalf("%s: the pipe is still held: %v", name, err)
+			}
+			_, _ = conn.Close(), r.Close()
+		}
+		eventually(t, "nothing runs", isGone(t, word))
+	}
+}
+
+// TestPassedViolationBesideKept: the connection ends at once, the command lives,
+// and holds nothing of the server.
+func TestPassedViolationBesideKept(t *testing.T) {
+	path := listenPassing(t, &session.Server{Handler: newHandler(t, "")})
+	before := descriptors()
+	word := aeon()
+	killAtEnd(t, word)
+	conn := loggedIn(t, path)
+	sendFiles(t, conn, execFrame(t, "sleep "+word, func(e *proto.Exec) { e.Orphan = proto.OrphanKeep }))
+	eventually(t, "it runs", isAlive(t, word))
+	frames := proto.NewReader(conn, proto.MaxFrame)
+	if m, err := frames.Next(); err != nil || m.Started == nil {
+		t.Fatalf("%+v, %v", m, err)
+	}
+	if _, err := conn.Write([]byte("\xff\xff\xff\xff")); err != nil {
+		t.Fatal(err)
+	}
+	if m, err := frames.Next(); err == nil {
+		t.Errorf("the server goes on with %s", m.Kind())
+	}
+	_ = conn.Close()
+	if isGone(t, word)() {
+		t.Error("the kept command is gone")
+	}
+	const held = 2 // of the process itself: a pidfd, a cgroup
+	eventually(t, "the connection is closed", func() bool { return descriptors() <= before+held })
+}
+
 // TestPassedStaysWithItsCommand: another command that starts meanwhile has
 // nothing of it.
 func TestPassedStaysWithItsCommand(t *testing.T) {
 	eachMode(t, func(t *testing.T, mode string) {
 		client, _ := dialPassing(t, &session.Server{Handler: newHandler(t, mode)})
-		in, feed, err := os.Pipe()
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer feed.Close()
-		reader := client.Command("cat")
-		reader.Stdin = in
-		mustStart(t, reader)
-		_ = in.Close()
 		var others []*session.Cmd
 		for range 20 {
-			c := client.Command("sleep", aeon())
+			r, w, err := os.Pipe()
+			if err != nil {
+				t.Fatal(err)
+			}
+			c, other := client.Command("true"), client.Command("sleep", aeon())
+			c.Stdout = w
+			var starting sync.WaitGroup
+			starting.Go(func() { // while the server has the pipe
+				if err := other.Start(); err != nil {
+					t.Error(err)
+				}
+			})
 			mustStart(t, c)
-			others = append(others, c)
-		}
-		_ = feed.Close() // the only writer: an end of input, unless another holds it
-		if err := finish(t, "Wait", reader.Wait); err != nil {
-			t.Error(err)
+			_ = w.Close()
+			starting.Wait()
+			others = append(others, other)
+			_ = r.SetReadDeadline(time.Now().Add(patience))
+			if _, err := io.ReadAll(r); err != nil { // no end as long as anybody else can write
+				t.Errorf("another command has the pipe: %v", err)
+			}
+			_ = r.Close()
+			if err := finish(t, "Wait", c.Wait); err != nil {
+				t.Error(err)
+			}
 		}
 		for _, c := range others {
 			_ = c.SignalTo("KILL", session.ToTree)
@@ -291,7 +373,7 @@ func TestPassedStaysWithItsCommand(t *testing.T) {
 	})
 }
 
-// TestManyPassed: the thousandth is as the first.
+// TestManyPassed: the last is as the first.
 func TestManyPassed(t *testing.T) {
 	client, _ := dialPassing(t, &session.Server{Handler: newHandler(t, "")})
 	before := descriptors()

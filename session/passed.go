@@ -15,7 +15,9 @@ import (
 )
 
 // A commandConn is a connection that may be for one command with descriptors.
-// ReadFiles returns those that came with the bytes, which belong to the caller.
+// ReadFiles returns those that came with the bytes, which belong to the caller;
+// if there is no room for all of them, none, and beside the bytes an error that
+// wraps [syscall.EMFILE].
 type commandConn interface {
 	io.ReadWriteCloser
 	CloseWrite() error
@@ -51,6 +53,7 @@ func (s *Server) serveCommand(conn commandConn, peer Peer) error {
 		left: make(chan struct{}), over: make(chan struct{}),
 	}
 	defer conn.Close()
+	_ = conn.SetReadDeadline(time.Now().Add(handshakeTimeout)) // before drain can shorten it
 	if !s.addSession(p) {
 		return ErrServerClosed
 	}
@@ -63,12 +66,10 @@ func (p *passedCommand) serve() error {
 	bytes := &filesReader{conn: p.conn}
 	defer func() { closeFiles(bytes.take()) }()
 	frames := proto.NewReader(bytes, proto.MaxExecFrame)
-	_ = p.conn.SetReadDeadline(time.Now().Add(handshakeTimeout))
 	c, err := p.ask(frames, bytes)
 	if err != nil || c == nil {
 		return passedEnd(err)
 	}
-	_ = p.conn.SetReadDeadline(time.Time{})
 	ran := make(chan struct{})
 	go func() {
 		defer close(ran)
@@ -76,6 +77,7 @@ func (p *passedCommand) serve() error {
 		_ = p.conn.SetReadDeadline(time.Now().Add(byeTimeout)) // for the client to close first
 	}()
 	err = p.read(frames, c)
+	p.cut()
 	close(p.left)
 	<-ran
 	return passedEnd(err)
@@ -105,7 +107,7 @@ func (p *passedCommand) ask(frames *proto.Reader, bytes *filesReader) (c *comman
 	}
 	c = newCommand(p.server, p, p.peer, p.log, m.Exec)
 	c.status, c.passed = connStatus{p.conn}, true
-	if refusal := p.accept(c, bytes.take()); refusal != nil {
+	if refusal := p.accept(c, bytes); refusal != nil {
 		c.refuse(refusal)
 		return nil, nil
 	}
@@ -114,13 +116,16 @@ func (p *passedCommand) ask(frames *proto.Reader, bytes *filesReader) (c *comman
 
 // accept makes a command of what came, or closes the descriptors and says why
 // not.
-func (p *passedCommand) accept(c *command, files []int) *Refusal {
+func (p *passedCommand) accept(c *command, bytes *filesReader) *Refusal {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	files := bytes.take()
 	handler, passes := p.server.Handler.(PassingHandler)
 	code, message := c.exec.CheckPassed(len(files))
 	var refusal *Refusal
 	switch err := checkPassed(files); {
+	case bytes.short:
+		refusal = &Refusal{Code: proto.CodeStartFailed, Message: "the server has no descriptors left"}
 	case code != "":
 		refusal = &Refusal{Code: code, Message: message}
 	case err != nil:
@@ -140,6 +145,7 @@ func (p *passedCommand) accept(c *command, files []int) *Refusal {
 		return handler.StartPassed(ctx, req, arrange(c.exec, files))
 	}
 	p.command = c
+	_ = p.conn.SetReadDeadline(time.Time{})
 	return nil
 }
 
@@ -164,6 +170,7 @@ func (p *passedCommand) read(frames *proto.Reader, c *command) (err error) {
 		switch {
 		case err != nil:
 			return err
+		case m.Resize != nil && m.Resize.ID == c.exec.ID: // there is no terminal
 		case m.Signal == nil:
 			return &proto.FrameError{Reason: "unexpected " + m.Kind()}
 		case m.Signal.ID != c.exec.ID:
@@ -214,16 +221,23 @@ type filesReader struct {
 	conn  commandConn
 	begun bool
 	files []int
+	short bool // there was no room in this process for all that came
 }
 
 func (r *filesReader) Read(b []byte) (int, error) {
+	if !r.begun {
+		b = b[:1] // alone: a system may join it with later ones and what comes with those
+	}
 	n, files, err := r.conn.ReadFiles(b)
-	if r.begun && len(files) > 0 {
+	switch first := n > 0 && !r.begun; {
+	case first && errors.Is(err, syscall.EMFILE):
+		r.begun, r.short = true, true
+		return n, nil
+	case first:
+		r.begun, r.files = true, files
+	case len(files) > 0:
 		closeFiles(files)
 		return 0, &proto.FrameError{Reason: "descriptors beside a byte that is not the first"}
-	}
-	if n > 0 && !r.begun {
-		r.begun, r.files = true, files
 	}
 	return n, err
 }

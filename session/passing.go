@@ -3,18 +3,20 @@ package session
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"os"
 	"runtime"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/rexec/rex/proto"
 )
 
 var (
-	errExtraFiles = errors.New("session: ExtraFiles need a Unix socket, and Stdin, Stdout and Stderr that are files")
+	errExtraFiles = errors.New("session: ExtraFiles need a Unix socket whose server passes descriptors on, and Stdin, Stdout and Stderr that are files")
 	errNotFiles   = errors.New("session: Stdin, Stdout and Stderr must be files here, and there is neither a terminal nor a service")
 )
 
@@ -25,16 +27,23 @@ type passing struct {
 	dial func(ctx context.Context, first []byte, files []int) (io.ReadWriteCloser, error)
 	off  atomic.Bool // the server's handler does not take them
 
-	mu     sync.Mutex
-	closed bool
-	bonds  map[*passedBond]struct{} // of commands that run
+	mu      sync.Mutex
+	closing ending                   // of connections that are being made: at Close
+	bonds   map[*passedBond]struct{} // of commands that run
+}
+
+// context ends when the client is closed.
+func (p *passing) context() context.Context {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.closing.context()
 }
 
 // add notes a command that runs, unless the client is closed.
 func (p *passing) add(b *passedBond) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.closed {
+	if p.closing.context().Err() != nil {
 		return false
 	}
 	if p.bonds == nil {
@@ -50,11 +59,11 @@ func (p *passing) remove(b *passedBond) {
 	delete(p.bonds, b)
 }
 
-// close ends the connections of the commands that run.
+// close ends the connections of the commands that run, or are about to.
 func (p *passing) close() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.closed = true
+	p.closing.end()
 	for b := range p.bonds {
 		_ = b.conn.Close()
 	}
@@ -98,10 +107,10 @@ func (c *Cmd) beginPassed(ctx context.Context) (*running, error) {
 			return nil, err
 		}
 	}
-	conn, err := c.client.passing.dial(ctx, frame, numbers)
+	conn, err := c.client.passing.connect(ctx, frame, numbers)
 	runtime.KeepAlive(files)
 	if err != nil {
-		return nil, err
+		return nil, c.beginError(err)
 	}
 	p := &passedBond{client: c.client, conn: conn}
 	if !c.client.passing.add(p) {
@@ -117,6 +126,14 @@ func (c *Cmd) beginPassed(ctx context.Context) (*running, error) {
 		return nil, err
 	}
 	return run, nil
+}
+
+// connect dials until ctx ends or the client is closed.
+func (p *passing) connect(ctx context.Context, first []byte, files []int) (io.ReadWriteCloser, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(p.context(), cancel)()
+	return p.dial(ctx, first, files)
 }
 
 // nameFiles has e name the command's files, and returns each of them once.
@@ -139,6 +156,9 @@ func (c *Cmd) nameFiles(e *proto.Exec) (files []*os.File, err error) {
 			return nil, err
 		}
 		e.Files = append(e.Files, place(f))
+	}
+	if max(len(files), len(e.Files)) > proto.MaxFiles {
+		return nil, fmt.Errorf("session: more than %d files", proto.MaxFiles)
 	}
 	return files, nil
 }
@@ -188,6 +208,19 @@ func (p *passedBond) Err() error {
 		return connLost(ErrClosed)
 	}
 	return connLost(p.ended)
+}
+
+// sendLast gives a stalled connection a moment.
+func (p *passedBond) sendLast(m *proto.Message) {
+	sent := make(chan struct{})
+	go func() { // ends with the connection, which the caller closes
+		defer close(sent)
+		_ = p.send(m)
+	}()
+	select {
+	case <-sent:
+	case <-time.After(byeTimeout):
+	}
 }
 
 func (p *passedBond) forget(uint64) {}

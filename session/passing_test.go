@@ -5,6 +5,7 @@ package session_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"os"
@@ -313,7 +314,7 @@ func TestPassedOrphan(t *testing.T) {
 			killAtEnd(t, word)
 			client := passingClient(t, &session.Server{Handler: newHandler(t, mode)})
 			out, got := outFile(t)
-			c := client.Command("/bin/sh", "-c", "echo begun; sleep "+word+" & wait; echo never")
+			c := client.Command("/bin/sh", "-c", "echo begun; sleep "+word+" & wait; echo on >&1; sleep "+word)
 			c.Stdout, c.Orphan = out, policy
 			mustStart(t, c)
 			eventually(t, "it runs", func() bool { return got() == "begun\n" && isAlive(t, word)() })
@@ -326,11 +327,109 @@ func TestPassedOrphan(t *testing.T) {
 			}
 			if policy == session.OrphanKill {
 				eventually(t, "it is gone", isGone(t, word))
-			} else if isGone(t, word)() {
-				t.Error("the kept command is gone")
+				continue
 			}
+			for _, pid := range alive(t, word) { // the one in the background, and not the shell with the word in its line
+				if line, _ := os.ReadFile(fmt.Sprintf("/proc/%d/comm", pid)); string(line) == "sleep\n" {
+					_ = syscall.Kill(pid, syscall.SIGKILL)
+				}
+			}
+			eventually(t, "the kept command still writes", func() bool { return got() == "begun\non\n" })
 		}
 	})
+}
+
+// slowHandler takes its time to start something.
+type slowHandler struct {
+	session.PassingHandler
+	begin chan struct{} // closed to let it
+}
+
+func (h slowHandler) StartPassed(ctx context.Context, req *session.Request, files []int) (session.Process, error) {
+	<-h.begin
+	return h.PassingHandler.StartPassed(context.WithoutCancel(ctx), req, files)
+}
+
+// TestPassedGivenUp: nobody knows of a command whose Start was given up, so it
+// does not stay, whatever its policy.
+func TestPassedGivenUp(t *testing.T) {
+	word := aeon()
+	killAtEnd(t, word)
+	slow := slowHandler{newHandler(t, ""), make(chan struct{})}
+	srv := &session.Server{Handler: slow}
+	client := passingClient(t, srv)
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	out, _ := outFile(t)
+	c := client.CommandContext(ctx, "/bin/sh", "-c", "trap '' HUP TERM; echo begun; sleep "+word)
+	c.Stdout, c.Orphan = out, session.OrphanKeep
+	if err := finish(t, "Start", c.Start); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("Start: %v", err)
+	}
+	close(slow.begin)
+	if err := finish(t, "Shutdown", func() error { return srv.Shutdown(context.Background()) }); err != nil {
+		t.Error(err)
+	}
+	if left := alive(t, word); len(left) > 0 { // a kept one would be
+		t.Errorf("left: %v", left)
+	}
+}
+
+// TestPassedResize: a size is nothing to a command without a terminal.
+func TestPassedResize(t *testing.T) {
+	client := passingClient(t, &session.Server{Handler: newHandler(t, "")})
+	in, feed, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer in.Close()
+	c := client.Command("cat")
+	c.Stdin = in
+	mustStart(t, c)
+	if err := c.Resize(10, 20); err != nil {
+		t.Error(err)
+	}
+	if err := c.Signal(syscall.SIGWINCH); err != nil { // after it, in order
+		t.Error(err)
+	}
+	_ = feed.Close()
+	if err := finish(t, "Wait", c.Wait); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestPassedCloseWhileDialing: Close does not leave a Start to a server that
+// does not answer.
+func TestPassedCloseWhileDialing(t *testing.T) {
+	l, err := transport.ListenUnix(socketPath(t), transport.UnixOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	client := session.UnixClient(l.Addr().String(), "")
+	result := make(chan error, 1)
+	go func() { result <- client.Command("true").Start() }()
+	conn, err := l.Accept() // and no more
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	_ = client.Close()
+	if err := finish(t, "Start", func() error { return <-result }); !errors.Is(err, session.ErrClosed) {
+		t.Errorf("Start: %v", err)
+	}
+}
+
+// TestPassedSilentShutdown: a client that logs in and says nothing does not hold
+// a server that stops for longer than a moment.
+func TestPassedSilentShutdown(t *testing.T) {
+	srv := &session.Server{Handler: newHandler(t, "group")}
+	loggedIn(t, listenPassing(t, srv))
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := finish(t, "Shutdown", func() error { return srv.Shutdown(ctx) }); !errors.Is(err, context.Canceled) {
+		t.Errorf("Shutdown: %v", err)
+	}
 }
 
 // TestPassedClose: a client that is closed leaves its commands to their policy.
@@ -382,7 +481,7 @@ func TestPassedShutdown(t *testing.T) {
 	}
 }
 
-// TestServerLost: a server that is gone is never success.
+// TestPassedServerLost: a server that is gone is never success.
 func TestPassedServerLost(t *testing.T) {
 	word := aeon()
 	killAtEnd(t, word)

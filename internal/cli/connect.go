@@ -193,7 +193,7 @@ func (r *runner) passes() bool {
 	if r.inv.stdinNull.value {
 		files = files[1:]
 	}
-	return r.inv.tty.value != ttyForce && r.inv.kind() != sessionSubsystem && !slices.ContainsFunc(files, func(f *os.File) bool {
+	return !r.streams && r.inv.tty.value != ttyForce && r.inv.kind() != sessionSubsystem && !slices.ContainsFunc(files, func(f *os.File) bool {
 		return !session.CanPass(f) || !term.Blocks(f)
 	})
 }

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/rexec/rex/internal/term"
+	"github.com/rexec/rex/proto"
 	"github.com/rexec/rex/session"
 )
 
@@ -36,6 +37,7 @@ type runner struct {
 	cmd     *session.Cmd
 	pty     bool
 	bare    bool      // without the pty that was refused
+	streams bool      // the daemon takes no descriptors
 	size    [2]uint16 // rows and columns of the pty; once it is started the sender's
 	started chan struct{}
 
@@ -70,7 +72,7 @@ func newRunner(env Env, ui *ui, inv *invocation, exact bool) *runner {
 // run runs the command and returns how that ended. The terminal is as it was
 // before.
 func (r *runner) run() outcome {
-	defer survivePipes()()
+	survivePipes()
 	finished := make(chan struct{})
 	var supervisor sync.WaitGroup
 	supervisor.Go(func() { r.guard(func() { r.supervise(finished) }) })
@@ -193,6 +195,10 @@ func (r *runner) begin() *failure {
 		if err == nil {
 			r.loginAccepted()
 			return nil
+		}
+		if r.link.socket != "" && errors.Is(err, proto.CodeUnsupported) {
+			r.streams, r.link = true, link{}
+			continue
 		}
 		if !r.loginAgain(err) {
 			_ = r.raw.Restore()

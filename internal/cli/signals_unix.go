@@ -51,13 +51,10 @@ func stopper(c chan<- os.Signal) (stop func()) {
 	return func() { go signal.Stop(c) } // which ends by itself
 }
 
-// survivePipes lets writes to a closed stdout fail instead of ending rex. To
+// survivePipes lets writes to a closed stdout or stderr fail instead of ending
+// rex, up to its end: its status says how it went, also to whom nobody listens. To
 // ignore SIGPIPE would do the same, and be inherited by every command.
-func survivePipes() (stop func()) {
-	c := make(chan os.Signal, 1)
-	signal.Notify(c, syscall.SIGPIPE)
-	return stopper(c)
-}
+func survivePipes() { signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE) }
 
 // raise ends this process by a signal, so that a shell that waits for it knows.
 // It returns if the signal does not end it.

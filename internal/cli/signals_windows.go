@@ -20,7 +20,7 @@ func watchTerminal() (changes <-chan os.Signal, stop func()) { return nil, func(
 
 // survivePipes is not needed: no signal ends a program that writes to a closed
 // pipe.
-func survivePipes() (stop func()) { return func() {} }
+func survivePipes() {}
 
 // raise does nothing: a process cannot end by a signal.
 func raise(os.Signal) {}

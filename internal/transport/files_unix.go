@@ -4,8 +4,10 @@ package transport
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"net"
+	"os"
 
 	"golang.org/x/sys/unix"
 
@@ -28,22 +30,38 @@ func writeFiles(conn *net.UnixConn, p []byte, files []int) error {
 	return err
 }
 
-// readFiles reads bytes and the descriptors that came with them, close-on-exec
-// from the start where the system can do that, and always before a process is
-// started ([net.UnixConn.ReadMsgUnix]).
+// readFiles reads bytes and the descriptors that came with them, which no
+// process that is started meanwhile inherits.
 func readFiles(conn *net.UnixConn, p []byte) (n int, files []int, err error) {
+	raw, err := conn.SyscallConn()
+	if err != nil {
+		return 0, nil, err
+	}
 	oob := make([]byte, unix.CmsgSpace(4*proto.MaxFiles))
-	n, oobn, flags, _, err := conn.ReadMsgUnix(p, oob)
-	files, bad := passed(oob[:oobn])
-	switch {
-	case err == nil && (bad || flags&unix.MSG_CTRUNC != 0):
-		err = errRights
-	case errors.Is(err, io.EOF), err == nil && n == 0 && len(p) > 0:
+	var oobn, flags int
+	var bad bool
+	rerr := raw.Read(func(fd uintptr) bool {
+		files, bad, err = nil, false, unix.EINTR
+		for errors.Is(err, unix.EINTR) {
+			n, oobn, flags, err = receiveClosing(int(fd), p, oob, func(oob []byte) { files, bad = passed(oob) })
+		}
+		return !errors.Is(err, unix.EAGAIN)
+	})
+	switch truncated := flags&unix.MSG_CTRUNC != 0; {
+	case rerr != nil:
+		err = rerr
+	case err != nil:
+		err = os.NewSyscallError("recvmsg", err)
+	case n == 0 && len(p) > 0:
 		err = io.EOF
+	case bad || truncated && oobn >= unix.CmsgSpace(4*proto.MaxFiles):
+		err = errRights
+	case truncated:
+		err = fmt.Errorf("descriptors that were passed have no room here: %w", unix.EMFILE)
 	}
 	if err != nil {
 		closeAll(files)
-		return n, nil, err
+		return max(n, 0), nil, err
 	}
 	return n, files, nil
 }
