@@ -58,6 +58,7 @@ type fields struct {
 	Dir            *string
 	Stdin          *io.Reader
 	Stdout, Stderr *io.Writer
+	ExtraFiles     *[]*os.File
 	Cancel         *func() error
 	WaitDelay      *time.Duration
 }
@@ -66,7 +67,7 @@ type localCmd struct{ *exec.Cmd }
 
 func (c localCmd) Signal(sig os.Signal) error { return c.Process.Signal(sig) }
 func (c localCmd) fields() fields {
-	return fields{&c.Path, &c.Args, &c.Env, &c.Dir, &c.Stdin, &c.Stdout, &c.Stderr, &c.Cancel, &c.WaitDelay}
+	return fields{&c.Path, &c.Args, &c.Env, &c.Dir, &c.Stdin, &c.Stdout, &c.Stderr, &c.ExtraFiles, &c.Cancel, &c.WaitDelay}
 }
 
 func (c localCmd) state() parityState {
@@ -79,7 +80,7 @@ func (c localCmd) state() parityState {
 type remoteCmd struct{ *session.Cmd }
 
 func (c remoteCmd) fields() fields {
-	return fields{&c.Path, &c.Args, &c.Env, &c.Dir, &c.Stdin, &c.Stdout, &c.Stderr, &c.Cancel, &c.WaitDelay}
+	return fields{&c.Path, &c.Args, &c.Env, &c.Dir, &c.Stdin, &c.Stdout, &c.Stderr, &c.ExtraFiles, &c.Cancel, &c.WaitDelay}
 }
 
 func (c remoteCmd) state() parityState {
@@ -277,16 +278,16 @@ func brief(b []byte) string {
 	return fmt.Sprintf("%d bytes, sum %s", len(b), sumOf(b))
 }
 
-func TestParity(t *testing.T) { parity(t, newLink(t).Client, false) }
+func TestParity(t *testing.T) { parity(t, newLink(t).Client, false, parityCases()) }
 
 // TestParityPassed is the same where commands get the caller's own files
 // wherever they can.
 func TestParityPassed(t *testing.T) {
 	client, _ := dialPassing(t, &session.Server{Handler: newHandler(t, "")})
-	parity(t, client, true)
+	parity(t, client, true, append(parityCases(), extraCases()...))
 }
 
-func parity(t *testing.T, link *session.Client, files bool) {
+func parity(t *testing.T, link *session.Client, files bool, cases []parityCase) {
 	local := func(ctx context.Context, name string, arg ...string) parityCmd {
 		if ctx == nil {
 			return localCmd{exec.Command(name, arg...)}
@@ -300,7 +301,7 @@ func parity(t *testing.T, link *session.Client, files bool) {
 		return remoteCmd{link.CommandContext(ctx, name, arg...)}
 	}
 	seen := make(map[string]bool)
-	for _, c := range parityCases() {
+	for _, c := range cases {
 		if seen[c.name] {
 			t.Fatalf("two cases %q", c.name)
 		}
