@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -30,9 +31,16 @@ type service struct {
 // startService starts rexd with further flags, two dashes, and a program.
 func startService(t testing.TB, args ...string) *service {
 	t.Helper()
+	return startServiceBy(t, nil, args...)
+}
+
+// startServiceBy starts it by a command that executes its arguments.
+func startServiceBy(t testing.TB, by []string, args ...string) *service {
+	t.Helper()
 	s := &service{daemon: &daemon{done: make(chan struct{})}}
 	s.path = filepath.Join(socketDir(t), "s")
-	s.start(t, exec.Command(program(t, "rexd"), append([]string{"service", "run", "--listen", "127.0.0.1:0", "--listen", "unix:" + s.path}, args...)...))
+	argv := slices.Concat(by, []string{program(t, "rexd"), "service", "run", "--listen", "127.0.0.1:0", "--listen", "unix:" + s.path}, args)
+	s.start(t, exec.Command(argv[0], argv[1:]...))
 	s.host, s.port, _ = strings.Cut(s.record(t, "listening")["addr"].(string), ":")
 	return s
 }

@@ -151,10 +151,7 @@ func newTalker(t *testing.T, addr string) *talker {
 	}
 	t.Cleanup(func() { _ = conn.Close() })
 	_ = conn.SetDeadline(time.Now().Add(3 * time.Minute))
-	if _, err := conn.Write([]byte{'!'}); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := io.ReadFull(conn, make([]byte, 1)); err != nil {
+	if err := echo(conn); err != nil {
 		t.Fatal(err)
 	}
 	return &talker{conn.(*net.TCPConn)}
@@ -188,6 +185,57 @@ func wantRefused(t *testing.T, addr string) {
 	if !errors.Is(err, syscall.ECONNRESET) {
 		t.Errorf("one too many: %v", err)
 	}
+}
+
+// TestServiceOutOfDescriptors: who comes when they have run out is reset, who
+// is there already is not disturbed, and afterwards all is well.
+func TestServiceOutOfDescriptors(t *testing.T) {
+	s := startServiceBy(t, []string{"sh", "-c", `ulimit -n 80; exec "$@"`, "sh"}, "--", "cat")
+	var inside []net.Conn
+	refused := 0
+	for range 25 {
+		conn, err := net.Dial("tcp", s.tcp())
+		if err == nil {
+			defer conn.Close()
+			_ = conn.SetDeadline(time.Now().Add(patience))
+			err = echo(conn)
+		}
+		switch {
+		case err == nil:
+			inside = append(inside, conn)
+		case errors.Is(err, syscall.ECONNRESET):
+			refused++
+		default:
+			t.Fatal(err)
+		}
+	}
+	if refused == 0 || len(inside) < 5 {
+		t.Errorf("%d were let in and %d refused", len(inside), refused)
+	}
+	for _, conn := range inside {
+		if err := echo(conn); err != nil {
+			t.Errorf("disturbed: %v", err)
+		}
+		_ = conn.Close()
+	}
+	until(t, patience, "there are descriptors again", func() bool {
+		conn, err := net.Dial("tcp", s.tcp())
+		if err != nil {
+			return false
+		}
+		defer conn.Close()
+		_ = conn.SetDeadline(time.Now().Add(patience))
+		return echo(conn) == nil
+	})
+}
+
+// echo sends a byte to a service that returns it.
+func echo(conn net.Conn) error {
+	if _, err := conn.Write([]byte{'!'}); err != nil {
+		return err
+	}
+	_, err := io.ReadFull(conn, make([]byte, 1))
+	return err
 }
 
 // TestServiceKilled: when rexd is killed its programs are, and no client takes

@@ -41,8 +41,9 @@ encrypted and nobody logs in.
   --log-level LEVEL  debug, info, warn or error
   --help             print this and exit
 
-0 is no limit, and for --linger none at all. SIGTERM and SIGINT stop accepting
-and wait for running programs, a second one ends them.
+0 is no limit, and for --linger none at all. SIGTERM, SIGINT and SIGHUP stop
+accepting and wait up to 30 s for running programs, a second one ends them.
+SIGUSR1 logs what is in use.
 `
 
 const (

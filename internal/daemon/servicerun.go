@@ -148,7 +148,7 @@ func listenPlain(text string, public bool, log *slog.Logger) (*transport.PlainLi
 func loopback(hostport string) (string, error) {
 	tcp, err := net.ResolveTCPAddr("tcp", hostport)
 	if err != nil {
-		return "", err
+		return "", &hintedError{err, "name an address of this host: --listen 127.0.0.1:9999"}
 	}
 	if !tcp.IP.IsLoopback() {
 		hint := fmt.Sprintf("--listen 127.0.0.1:%d keeps it to this host; --listen %s --public lets in whoever can reach it, without a login", tcp.Port, hostport)
