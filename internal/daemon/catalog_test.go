@@ -311,6 +311,22 @@ func TestServicesReloadWithoutUser(t *testing.T) {
 	}
 }
 
+// An address that cannot be had keeps rexd from starting, and the hint is about
+// the configuration.
+func TestServicesAddressInUse(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	name := writeConfig(t, upper(fmt.Sprintf("listen = ['unix:%s', '%s']\n", socketPath(t), l.Addr())))
+	got := runToEnd(t, command(t, "--config", name))
+	if got.code != exitError || !strings.Contains(got.stderr, "rexd: error: service upper: listen tcp "+l.Addr().String()) ||
+		!strings.Contains(got.stderr, "or give the service another port\n") {
+		t.Errorf("%+v", got)
+	}
+}
+
 // --check has a line for each service, and finds what they name in vain.
 func TestServicesCheck(t *testing.T) {
 	name := writeConfig(t, upper("listen = ['127.0.0.1:9999']\nallow_users = ['al']\nallow_groups = ['root']\nonly_keys = ['"+fingerprint+"']\n")+
