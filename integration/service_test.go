@@ -132,7 +132,8 @@ func TestServiceMany(t *testing.T) {
 	s.usage(t) // a pool of buffers lives for two collections
 	after := s.usage(t)
 	t.Logf("at first %v\nafterwards %v", base, after)
-	for what, more := range map[string]float64{"descriptors": 0, "goroutines": 2, "heap_inuse": 4 << 20} {
+	// The runtime keeps what it needs for as many goroutines as there were.
+	for what, more := range map[string]float64{"descriptors": 0, "goroutines": 2, "heap_inuse": 8 << 20} {
 		if after[what].(float64) > base[what].(float64)+more {
 			t.Errorf("%s: %v at first, %v afterwards", what, base[what], after[what])
 		}
