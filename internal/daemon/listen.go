@@ -4,9 +4,11 @@ package daemon
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"os"
+	"syscall"
 
 	"github.com/rexec/rex/internal/auth"
 	"github.com/rexec/rex/internal/transport"
@@ -91,11 +93,23 @@ func (d *daemon) listenPlain(r *resolved, addr address) (listener, error) {
 		l, err = d.listenPath(r, addr.path)
 	} else {
 		l, err = listenPlain(addr.tcp, r.settings.public, d.log)
+		err = anotherPort(err)
 	}
 	if err != nil {
 		return listener{}, err
 	}
 	return listener{Listener: l, name: l.String(), relay: d.catalog.relayOf(r.settings.name)}, nil
+}
+
+// anotherPort knows what to do about a port of a service that cannot be had.
+func anotherPort(err error) error {
+	switch {
+	case errors.Is(err, syscall.EADDRINUSE):
+		return &hintedError{err, "stop what listens there (ss -ltnp shows it), or give the service another port"}
+	case errors.Is(err, syscall.EACCES):
+		return &hintedError{err, "only root may listen on ports below 1024: give the service another port"}
+	}
+	return err
 }
 
 // listenPath makes a socket for those whom mode and group let connect.

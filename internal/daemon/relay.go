@@ -79,7 +79,8 @@ func (r *relay) generation() *generation {
 	return r.current
 }
 
-// take serves conn, or closes it if the relay is shut down.
+// take serves conn, or closes it if the relay is shut down. A client of a
+// service, whose connection is plain, sees a reset and no end of an answer.
 func (r *relay) take(conn net.Conn) {
 	for {
 		g := r.generation()
@@ -87,6 +88,9 @@ func (r *relay) take(conn net.Conn) {
 			return
 		}
 		if r.generation() == g {
+			if plain, ok := conn.(*net.TCPConn); ok {
+				_ = plain.SetLinger(0)
+			}
 			_ = conn.Close()
 			return
 		}

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"syscall"
 	"testing"
 
 	"github.com/rexec/rex/session"
@@ -23,6 +24,32 @@ func TestServiceAfterShutdown(t *testing.T) {
 	s.take(a)
 	if _, err := b.Read(make([]byte, 1)); err != io.EOF {
 		t.Errorf("the connection is open: %v", err)
+	}
+}
+
+// TestRelayResets a plain client, who must not take an end for an answer.
+func TestRelayResets(t *testing.T) {
+	r := newRelay(&session.Server{})
+	if err := r.shutdown(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	client, err := net.Dial("tcp", l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	conn, err := l.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.take(conn)
+	if _, err := client.Read(make([]byte, 1)); !errors.Is(err, syscall.ECONNRESET) {
+		t.Errorf("the client sees %v", err)
 	}
 }
 
