@@ -107,7 +107,7 @@ func (s *service) usage(t *testing.T) map[string]any {
 func TestServiceMany(t *testing.T) {
 	needsProc(t)
 	connections := amount(100, 1_000, 1_000)
-	s := startService(t, "--instances", "1000", "--per-source", "1000", "--", "cat")
+	s := startService(t, "--max-instances", "1000", "--max-per-source", "1000", "--", "cat")
 	first := newTalker(t, s.tcp())
 	first.talk(t, 1000)
 	s.wantEnded(t, 1)

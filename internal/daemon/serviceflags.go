@@ -26,22 +26,21 @@ encrypted and nobody logs in.
   --public           allow addresses that other hosts can reach
   --pty              make stdout a terminal, for programs that hold their
                      output back where it is none
-  --instances N      run at most N at once; 256 by default
-  --per-source N     and of these N for one source: an IPv4 address, the /64 of
+  --max-instances N  run at most N at once; 256 by default
+  --max-per-source N and of these N for one source: an IPv4 address, the /64 of
                      an IPv6 address, the user of a Unix socket; 64 by default
   --idle TIME        reset a connection when no byte has moved for so long; 10m
                      by default
-  --total TIME       reset a connection after so long
+  --timeout TIME     reset a connection after so long
   --max-input BYTES  reset a connection when it has sent more
   --max-output BYTES reset a connection when it would be sent more
-  --linger TIME      read on when the program has ended, until nothing came for
+  --linger-idle TIME read on when the program has ended, until nothing came for
                      so long; 2s by default
-  --linger-total TIME
-                     but no longer than this; 30s by default
+  --linger TIME      but no longer than this; 30s by default
   --log-level LEVEL  debug, info, warn or error
   --help             print this and exit
 
-0 is no limit, and for --linger none at all. SIGTERM, SIGINT and SIGHUP stop
+0 is no limit, and for --linger-idle none at all. SIGTERM, SIGINT and SIGHUP stop
 accepting and wait up to 30 s for running programs, a second one ends them.
 SIGUSR1 logs what is in use.
 `
@@ -95,14 +94,14 @@ func (f *serviceFlags) set() *flag.FlagSet {
 	})
 	set.BoolVar(&f.public, "public", false, "")
 	set.BoolVar(&f.pty, "pty", false, "")
-	limitFlag(set, "instances", &f.limits.Instances, strconv.Atoi)
-	limitFlag(set, "per-source", &f.limits.PerSource, strconv.Atoi)
+	limitFlag(set, "max-instances", &f.limits.Instances, strconv.Atoi)
+	limitFlag(set, "max-per-source", &f.limits.PerSource, strconv.Atoi)
 	limitFlag(set, "idle", &f.limits.Idle, time.ParseDuration)
-	limitFlag(set, "total", &f.limits.Total, time.ParseDuration)
+	limitFlag(set, "timeout", &f.limits.Total, time.ParseDuration)
 	limitFlag(set, "max-input", &f.limits.Input, parseBytes)
 	limitFlag(set, "max-output", &f.limits.Output, parseBytes)
-	limitFlag(set, "linger", &f.linger.Idle, time.ParseDuration)
-	limitFlag(set, "linger-total", &f.linger.Total, time.ParseDuration)
+	limitFlag(set, "linger-idle", &f.linger.Idle, time.ParseDuration)
+	limitFlag(set, "linger", &f.linger.Total, time.ParseDuration)
 	set.Func("log-level", "", func(v string) (err error) {
 		f.level, err = parseLevel(v)
 		return err

@@ -29,7 +29,7 @@ func TestServiceUsageErrors(t *testing.T) {
 		{"run --listen 127.0.0.1:0", "no program to run", "-- tr a-z A-Z", exitUsage},
 		{"run --listen 127.0.0.1:0 --", "no program to run", "-- tr a-z A-Z", exitUsage},
 		{"run --foo", "unknown flag --foo", "service run --help", exitUsage},
-		{"run --instances -1", `"-1" is not a number from 0 on`, "service run --help", exitUsage},
+		{"run --max-instances -1", `"-1" is not a number from 0 on`, "service run --help", exitUsage},
 		{"run --idle 10", `"10" is not a time such as 90s or 10m`, "service run --help", exitUsage},
 		{"run --idle -1s", `"-1s" is not a time`, "service run --help", exitUsage},
 		{"run --max-input 1k", `"1k" is not a number from 0 on`, "service run --help", exitUsage},
@@ -82,7 +82,7 @@ func TestServiceHelp(t *testing.T) {
 
 // 0 is no limit, and what is not given is the default.
 func TestServiceLimits(t *testing.T) {
-	f, err := parseServiceFlags(strings.Fields("run --listen unix:/s --instances 0 --idle 1m --max-output 7 --linger 0 cat --idle x"))
+	f, err := parseServiceFlags(strings.Fields("run --listen unix:/s --max-instances 0 --idle 1m --max-output 7 --linger-idle 0 cat --idle x"))
 	if err != nil {
 		t.Fatal(err)
 	}
