@@ -71,7 +71,7 @@ func (s *stream) tryRead(p []byte) (n int, w waiting, err error) {
 	switch w = (waiting{changed: s.changed}); {
 	case s.unread:
 		return 0, w, net.ErrClosed
-	case s.faults.cut:
+	case s.faults.Cut:
 		return 0, w, nil
 	case s.broken:
 		return 0, w, syscall.ECONNRESET
@@ -120,21 +120,21 @@ func (s *stream) tryWrite(p []byte) (n int, w waiting, err error) {
 		return 0, w, net.ErrClosed
 	case s.dropped:
 		return 0, w, syscall.ECONNRESET
-	case (s.broken || s.unread) && !s.faults.cut:
+	case (s.broken || s.unread) && !s.faults.Cut:
 		return 0, w, syscall.EPIPE
 	}
 	if n = min(len(p), held-s.size); n == 0 {
 		return 0, w, nil
 	}
-	if s.faults.drops {
-		n = int(min(int64(n), s.faults.left))
-		s.faults.left -= int64(n)
+	if s.faults.Drops {
+		n = int(min(int64(n), s.faults.Left))
+		s.faults.Left -= int64(n)
 	}
 	if n > 0 {
 		s.put(append([]byte(nil), p[:n]...), nil)
 		s.size += n
 	}
-	if s.faults.drops && s.faults.left == 0 {
+	if s.faults.Drops && s.faults.Left == 0 {
 		s.dropped = true
 		s.put(nil, syscall.ECONNRESET)
 	}
@@ -150,7 +150,7 @@ func (s *stream) isDropped() bool {
 
 // put puts a piece on its way. None overtakes another.
 func (s *stream) put(data []byte, end error) {
-	at := time.Now().Add(s.faults.delay)
+	at := time.Now().Add(s.faults.Delay)
 	if n := len(s.pieces); n > 0 && at.Before(s.pieces[n-1].at) {
 		at = s.pieces[n-1].at
 	}
@@ -170,6 +170,14 @@ func (s *stream) end() bool {
 		s.put(nil, io.EOF)
 	}
 	return true
+}
+
+// close implements sender.
+func (s *stream) close(lost bool) {
+	s.end()
+	if lost {
+		s.broke()
+	}
 }
 
 // leave ends the reading half, and reports whether bytes were left unread.
