@@ -7,6 +7,7 @@ import (
 	"os"
 
 	"github.com/rexec/rex/internal/daemon"
+	"github.com/rexec/rex/internal/testnet"
 )
 
 func main() {
@@ -16,6 +17,7 @@ func main() {
 		Stdout: os.Stdout,
 		Stderr: os.Stderr,
 		Getenv: os.Getenv,
+		Listen: testnet.Listener(os.Getenv),
 		Self:   []string{"/proc/self/exe"},
 	}))
 }

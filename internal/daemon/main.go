@@ -3,8 +3,10 @@
 package daemon
 
 import (
+	"context"
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"runtime"
 	"runtime/debug"
@@ -22,6 +24,8 @@ type Env struct {
 	// Stderr otherwise, as do logs.
 	Stdin, Stdout, Stderr *os.File
 	Getenv                func(string) string
+	// Listen listens on the network; nil is TCP.
+	Listen func(ctx context.Context, network, addr string) (net.Listener, error)
 	// Self is the argument vector that runs this program as rexd again, to
 	// which arguments are appended. Empty: it cannot be run again, and trees
 	// of processes are not held by keepers.

@@ -143,7 +143,9 @@ func (d *daemon) listenUnix(path string) (listener, error) {
 }
 
 func (d *daemon) listenTCP(addr string, keys []*auth.HostKey) (listener, error) {
-	l, err := transport.ListenTCP(context.Background(), addr, &transport.TCPListenOptions{HostKeys: keys, Authorizer: &d.authorizer, Log: d.log})
+	l, err := transport.ListenTCP(context.Background(), addr, &transport.TCPListenOptions{
+		HostKeys: keys, Authorizer: &d.authorizer, Listen: d.program.env.Listen, Log: d.log,
+	})
 	if err != nil {
 		return listener{}, err
 	}

@@ -107,7 +107,7 @@ func TestHostileHello(t *testing.T) {
 		c1, err := net.Dial("tcp", n.member.listener.Addr().String())
 		must(t, err)
 		write(t, c1, c.says)
-		must(t, c1.(*net.TCPConn).CloseWrite())
+		_ = c1.(*net.TCPConn).CloseWrite() // the other end may have closed already
 		if got, err := io.ReadAll(c1); string(got) != c.answer {
 			t.Errorf("%s: %q, %v", name, got, err)
 		}

@@ -36,8 +36,8 @@ func Join(dir, network string) (*Network, error) {
 	fail := func(err error) (*Network, error) {
 		return nil, fmt.Errorf("sessiontest: join network %q: %w", network, err)
 	}
-	if !isName(network) {
-		return fail(errors.New("that is no name of a network"))
+	if err := CheckName(network); err != nil {
+		return fail(err)
 	}
 	if !supported {
 		return fail(errors.ErrUnsupported)

@@ -39,19 +39,23 @@ func newNetwork() *Network {
 // maxName is how many bytes a name has at most.
 const maxName = 64
 
-// isName reports whether a host or network can have that name: one word that
-// can be printed, without a colon.
-func isName(name string) bool {
+// CheckName refuses what cannot be the name of a host or network: it is one word
+// that can be printed, of at most 64 bytes, without a colon.
+func CheckName(name string) error {
 	bad := func(r rune) bool { return r == ':' || r == ' ' || !unicode.IsPrint(r) }
-	return name != "" && len(name) <= maxName && utf8.ValidString(name) && !strings.ContainsFunc(name, bad)
+	if name == "" || len(name) > maxName || !utf8.ValidString(name) || strings.ContainsFunc(name, bad) {
+		return fmt.Errorf("%q is no name of a host or network", name)
+	}
+	return nil
 }
 
+func isName(name string) bool { return CheckName(name) == nil }
+
 // Host returns the host of that name, which is there from its first mention on.
-// It panics if the name is empty, is longer than 64 bytes, or has a colon, white
-// space or what cannot be printed in it.
+// It panics if the name is none, see [CheckName].
 func (n *Network) Host(name string) *Host {
-	if !isName(name) {
-		panic(fmt.Sprintf("sessiontest: %q is no name of a host", name))
+	if err := CheckName(name); err != nil {
+		panic("sessiontest: " + err.Error())
 	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
