@@ -21,6 +21,7 @@ import (
 
 	"github.com/rexec/rex/proto"
 	"github.com/rexec/rex/session"
+	"github.com/rexec/rex/session/execd"
 )
 
 // The parity test: one table of uses of a command, run through os/exec and through a session. What a caller can see
@@ -265,8 +266,9 @@ func brief(b []byte) string {
 	return fmt.Sprintf("%d bytes, sum %s", len(b), sumOf(b))
 }
 
-func TestParity(t *testing.T) {
-	link := newLink(t)
+func TestParity(t *testing.T) { eachPath(t, execd.Options{}, testParity) }
+
+func testParity(t *testing.T, link *link) {
 	local := func(ctx context.Context, name string, arg ...string) parityCmd {
 		if ctx == nil {
 			return localCmd{exec.Command(name, arg...)}
