@@ -37,10 +37,15 @@ func eachWay(t *testing.T, f func(t *testing.T, mode string, leave func(l *link,
 	})
 }
 
-// eachWayAndPath is eachWay over every path, with that grace.
+// eachWayAndPath is eachWay, and every way in one mode over every path; with that grace.
 func eachWayAndPath(t *testing.T, grace time.Duration, f func(t *testing.T, mode string, link *link, leave func(l *link, cmd *session.Cmd))) {
 	eachWay(t, func(t *testing.T, mode string, leave func(l *link, cmd *session.Cmd)) {
-		eachPath(t, execd.Options{Mode: mode, Grace: grace}, func(t *testing.T, link *link) { f(t, mode, link, leave) })
+		opts := execd.Options{Mode: mode, Grace: grace}
+		if mode == "group" {
+			eachPath(t, opts, func(t *testing.T, link *link) { f(t, mode, link, leave) })
+			return
+		}
+		f(t, mode, connect(t, &session.Server{Handler: handlerWith(t, opts)}), leave)
 	})
 }
 
