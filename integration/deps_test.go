@@ -41,6 +41,7 @@ var edges = map[string][]string{
 	"internal/auth/revoked":            {"internal/auth"},
 	"internal/cli":                     {"internal/auth", "internal/daemon", "internal/login", "internal/term", "internal/transport", "proto", "session"},
 	"internal/daemon":                  {"internal/auth", "internal/auth/authorize", "internal/transport", "proto", "session", "session/execd"},
+	"internal/listentest":              nil,
 	"internal/login":                   {"internal/auth", "internal/auth/knownhosts", "internal/auth/revoked", "internal/transport", "proto"},
 	"internal/process":                 {"internal/process/asuser", "internal/process/internal/cgroup", "internal/process/internal/procfs"},
 	"internal/process/asuser":          nil,

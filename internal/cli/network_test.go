@@ -20,10 +20,10 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	"github.com/rexec/rex/internal/auth"
 	"github.com/rexec/rex/internal/auth/knownhosts"
+	"github.com/rexec/rex/internal/listentest"
 	"github.com/rexec/rex/internal/transport"
 	"github.com/rexec/rex/proto"
 	"github.com/rexec/rex/session"
@@ -369,30 +369,10 @@ func TestNetworkErrors(t *testing.T) {
 	n.fails("bad host", "begins with '-'", "rex", "--", "-oProxyCommand=x", "id")
 
 	greets := func(greeting string) string {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		var conns sync.WaitGroup
-		conns.Go(func() {
-			for {
-				c, err := l.Accept()
-				if err != nil {
-					return
-				}
-				conns.Go(func() {
-					defer c.Close()
-					io.WriteString(c, greeting)
-					c.SetDeadline(time.Now().Add(time.Minute))
-					io.Copy(io.Discard, c)
-				})
-			}
-		})
-		t.Cleanup(func() {
-			l.Close()
-			conns.Wait()
-		})
-		return l.Addr().String()
+		return listentest.Listen(t, func(c net.Conn) {
+			io.WriteString(c, greeting)
+			io.Copy(io.Discard, c)
+		}).String()
 	}
 	n.fails("ssh", "that port speaks ssh; rexd listens on 7390", "hint: rex -p 7390 bob@127.0.0.1 id -u", "bob@"+greets("SSH-2.0-OpenSSH_9.2\r\n"), "id", "-u")
 	n.fails("http", "speaks http", "rex -p PORT", greets("HTTP/1.1 400 Bad\r\n\r\n"), "id")
@@ -403,38 +383,18 @@ func TestNetworkErrors(t *testing.T) {
 // hostile is a server whose TLS is right and whose answer to a login is not.
 func hostile(t *testing.T, key *auth.HostKey, answer []byte) int {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
 	cfg := &tls.Config{
 		NextProtos: []string{"rex/1 ssh-ed25519"}, MinVersion: tls.VersionTLS13,
 		Certificates: []tls.Certificate{leaf(t, key.Signer().(ed25519.PrivateKey))},
 	}
-	var conns sync.WaitGroup
-	conns.Go(func() {
-		for {
-			c, err := l.Accept()
-			if err != nil {
-				return
-			}
-			conns.Go(func() {
-				defer c.Close()
-				c.SetDeadline(time.Now().Add(20 * time.Second))
-				s := tls.Server(c, cfg)
-				if _, err := s.Read(make([]byte, 4096)); err == nil {
-					s.Write(answer)
-					s.CloseWrite()
-					io.Copy(io.Discard, s)
-				}
-			})
+	return listentest.Listen(t, func(c net.Conn) {
+		s := tls.Server(c, cfg)
+		if _, err := s.Read(make([]byte, 4096)); err == nil {
+			s.Write(answer)
+			s.CloseWrite()
+			io.Copy(io.Discard, s)
 		}
-	})
-	t.Cleanup(func() {
-		l.Close()
-		conns.Wait()
-	})
-	return l.Addr().(*net.TCPAddr).Port
+	}).Port
 }
 
 // Whatever a server says to a login, the terminal gets nothing raw, and no more
