@@ -26,9 +26,10 @@ import (
 // listened.
 //
 // Faults are the network's: they act on connections of all its processes, and
-// Cut and the others return when all heed them, or do not answer for 5 s. The
-// first process on a network that nobody is on finds no faults. What DropAfter
-// counts is what has arrived, so the sender may have written more than that.
+// Cut and the others return when all heed them, or do not answer for 5 s each.
+// They panic if the directory cannot be written. The first process on a network
+// that nobody is on finds no faults. What DropAfter counts is what has arrived,
+// so the sender may have written more than that.
 //
 // It needs flock(2); where there is none, as on Windows, the error wraps
 // [errors.ErrUnsupported].

@@ -252,6 +252,20 @@ func TestCut(t *testing.T) {
 	})
 }
 
+// What was sent by who has closed then arrives after a cut like everything else.
+func TestCutAndClose(t *testing.T) { eachNetwork(t, testCutAndClose) }
+
+func testCutAndClose(t *testing.T, n *Network) {
+	c, s := pairOn(t, n)
+	n.Cut("a", "b")
+	write(t, c, "goodbye")
+	must(t, c.Close())
+	n.Mend("a", "b")
+	if all, err := io.ReadAll(s); string(all) != "goodbye" || err != nil {
+		t.Errorf("%q, %v", all, err)
+	}
+}
+
 func isTimeout(err error) bool {
 	var e net.Error
 	return errors.As(err, &e) && e.Timeout()
