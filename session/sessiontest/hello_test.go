@@ -188,6 +188,32 @@ func TestRefusals(t *testing.T) {
 	}
 }
 
+// A process that is stopped accepts in its kernel and says nothing: who dials is
+// not held longer than the context.
+func TestDialOfSilence(t *testing.T) {
+	n := join(t, t.TempDir())
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	must(t, err)
+	defer l.Close()
+	e, err := n.member.registry.hold(hosts, "b", l.Addr().String())
+	must(t, err)
+	ctx, cancel := context.WithCancelCause(t.Context())
+	gone := errors.New("gone")
+	heard := make(chan net.Conn, 1)
+	go func() {
+		c, err := l.Accept()
+		if err == nil {
+			_, _ = readLine(c)
+		}
+		cancel(gone)
+		heard <- c
+	}()
+	if _, err := n.Host("a").Dial(ctx, "b:1"); !errors.Is(err, gone) {
+		t.Error(err)
+	}
+	must(t, errors.Join((<-heard).Close(), e.release()))
+}
+
 // Two networks in one directory have nothing to do with each other.
 func TestTwoNetworks(t *testing.T) {
 	dir := t.TempDir()
