@@ -70,8 +70,8 @@ func networkPair(t testing.TB, n *sessiontest.Network) (near, far halfCloser) {
 	return c.(halfCloser), s.(halfCloser)
 }
 
-// connectToProcess connects to a server that is another process on a network. What ServeConn returned there is what
-// result returns.
+// connectToProcess connects to a server that is another process on a network, and takes Mode and Grace of opts. What
+// ServeConn returned there is what result returns.
 func connectToProcess(t testing.TB, opts execd.Options) *link {
 	t.Helper()
 	dir := t.TempDir()
@@ -97,6 +97,7 @@ func connectToProcess(t testing.TB, opts execd.Options) *link {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
+		defer func() { _ = cmd.Process.Kill() }()
 		_ = stdin.Close()
 		if err := finish(t, "the server's process ends", cmd.Wait); err != nil {
 			t.Errorf("the server's process: %v", err)
