@@ -32,8 +32,8 @@ type sender interface {
 	close(lost bool)
 	// broke resets the connection.
 	broke()
-	// isDropped reports whether the link has dropped the connection here.
-	isDropped() bool
+	// settle ends the other direction too if the link has dropped this one.
+	settle(other *stream)
 }
 
 func newConn(l *link, local, remote Addr, in *stream, out sender) *conn {
@@ -54,9 +54,7 @@ func (c *conn) Write(p []byte) (int, error) {
 	c.turn <- struct{}{} // whoever has it is ended by Close and by the deadline
 	defer func() { <-c.turn }()
 	n, err := c.out.write(p, c.writing)
-	if c.out.isDropped() {
-		c.in.broke()
-	}
+	c.out.settle(c.in)
 	return n, c.explain("write", err)
 }
 

@@ -22,7 +22,8 @@ type stream struct {
 	pieces  []piece
 	size    int  // bytes in pieces
 	ended   bool // the sender has ended it: the last piece is the end
-	dropped bool // the link has: the last piece is a reset
+	dropped bool // the link has: nothing more gets in
+	told    bool // and the last piece is a reset
 	unread  bool // nobody will read it
 	broken  bool // it was reset
 }
@@ -136,16 +137,33 @@ func (s *stream) tryWrite(p []byte) (n int, w waiting, err error) {
 	}
 	if s.faults.Drops && s.faults.Left == 0 {
 		s.dropped = true
-		s.put(nil, syscall.ECONNRESET)
+		if n < len(p) {
+			err = syscall.ECONNRESET
+		}
 	}
-	return n, w, nil
+	return n, w, err
 }
 
-// isDropped reports whether the link has dropped the connection here.
-func (s *stream) isDropped() bool {
+// settle implements sender. The reader, who may close when it hears of it, does so
+// last: the end of the other direction is a reset too by then.
+func (s *stream) settle(other *stream) {
+	s.mu.Lock()
+	dropped := s.dropped
+	s.mu.Unlock()
+	if dropped {
+		other.broke()
+		s.tell()
+	}
+}
+
+// tell has the reader hear that the link has dropped the connection, if it has.
+func (s *stream) tell() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.dropped
+	if s.dropped && !s.told {
+		s.told = true
+		s.put(nil, syscall.ECONNRESET)
+	}
 }
 
 // put puts a piece on its way. None overtakes another.

@@ -53,6 +53,7 @@ func (w *wire) feed() {
 		if n > 0 {
 			if _, err := w.in.write(buf[:n], never); err != nil {
 				w.unread = true
+				w.in.tell()
 				if !w.closed.Load() {
 					w.broke() // the link has dropped it
 				}
@@ -144,5 +145,5 @@ func (w *wire) broke() {
 	_ = w.tcp.Close()
 }
 
-// isDropped implements sender: it is the receiver who drops.
-func (w *wire) isDropped() bool { return false }
+// settle implements sender: it is the receiver of a wire who drops.
+func (w *wire) settle(*stream) {}
