@@ -246,6 +246,10 @@ func (r *running) awaitStarted(ctx context.Context) error {
 		return nil
 	}
 	r.discard()
+	select { // output may have come before the connection was lost: Stdout is the caller's again
+	case <-r.gotOut:
+	case <-ctx.Done():
+	}
 	if got.refused != nil {
 		return &Error{Name: r.cmd.Path, Code: got.refused.Code, Message: got.refused.Message}
 	}
