@@ -28,8 +28,8 @@ const module = "github.com/rexec/rex"
 // edges is the whole graph of imports inside this repository, tests excepted:
 // what each package may import, and does. A new edge is a line here.
 var edges = map[string][]string{
-	"cmd/rex":                          {"internal/cli"},
-	"cmd/rexd":                         {"internal/daemon"},
+	"cmd/rex":                          {"internal/cli", "internal/testnet"},
+	"cmd/rexd":                         {"internal/daemon", "internal/testnet"},
 	"integration":                      nil,
 	"integration/bench":                {"session"},
 	"integration/longlink":             nil,
@@ -41,6 +41,7 @@ var edges = map[string][]string{
 	"internal/auth/revoked":            {"internal/auth"},
 	"internal/cli":                     {"internal/auth", "internal/daemon", "internal/login", "internal/term", "internal/transport", "proto", "session"},
 	"internal/daemon":                  {"internal/auth", "internal/auth/authorize", "internal/service", "internal/transport", "proto", "session", "session/execd"},
+	"internal/listentest":              nil,
 	"internal/login":                   {"internal/auth", "internal/auth/knownhosts", "internal/auth/revoked", "internal/transport", "proto"},
 	"internal/process":                 {"internal/process/asuser", "internal/process/internal/cgroup", "internal/process/internal/procfs"},
 	"internal/process/asuser":          nil,
@@ -48,6 +49,7 @@ var edges = map[string][]string{
 	"internal/process/internal/procfs": nil,
 	"internal/service":                 {"internal/transport", "session"},
 	"internal/term":                    nil,
+	"internal/testnet":                 {"session/sessiontest"}, // built with the tag testnet only
 	"internal/transport":               {"internal/auth", "mux", "proto"},
 	"mux":                              nil,
 	"mux/muxtest":                      {"mux"},
@@ -287,6 +289,7 @@ func TestLinked(t *testing.T) {
 		yamux, cbor, float16 = "github.com/hashicorp/yamux", "github.com/fxamacker/cbor/v2", "github.com/x448/float16"
 		sys, crypto          = "golang.org/x/sys", "golang.org/x/crypto"
 	)
+	const testNetworks = module + "/session/sessiontest"
 	never := []string{"runtime/cgo", "net/http", "testing", "github.com/spf13/cobra/doc"}
 	for _, c := range []struct {
 		pkg, goos string
@@ -298,8 +301,8 @@ func TestLinked(t *testing.T) {
 		{pkg: "session", modules: []string{yamux, cbor, float16, sys, crypto}, without: []string{module + "/internal/process", module + "/session/execd"}},
 		{pkg: "session", goos: "windows", modules: []string{yamux, cbor, float16, sys, crypto}},
 		{pkg: "internal/process", without: []string{module + "/session", module + "/mux", module + "/proto", "net"}},
-		{pkg: "cmd/rexd", without: []string{"github.com/spf13/cobra", "github.com/spf13/pflag", module + "/internal/cli"}},
-		{pkg: "cmd/rex"},
+		{pkg: "cmd/rexd", without: []string{"github.com/spf13/cobra", "github.com/spf13/pflag", module + "/internal/cli", testNetworks}},
+		{pkg: "cmd/rex", without: []string{testNetworks}},
 		{pkg: "cmd/rex", goos: "windows", without: []string{
 			module + "/internal/daemon", module + "/internal/process", module + "/session/execd",
 			"github.com/creack/pty", "github.com/pelletier/go-toml/v2",
@@ -325,10 +328,25 @@ func TestLinked(t *testing.T) {
 	}
 }
 
+// TestTestnetTag: it takes the tag for the programs to have the test networks,
+// without which TestLinked finds none.
+func TestTestnetTag(t *testing.T) {
+	for _, pkg := range []string{"cmd/rex", "cmd/rexd"} {
+		linked := func(args ...string) bool {
+			return slices.ContainsFunc(goList(t, nil, append(args, "-deps", "./"+pkg)...), func(p goPackage) bool {
+				return p.ImportPath == module+"/session/sessiontest"
+			})
+		}
+		if linked() || !linked("-tags", "testnet") {
+			t.Errorf("%s has the test networks without the tag: %v, with it: %v", pkg, linked(), linked("-tags", "testnet"))
+		}
+	}
+}
+
 // TestExportedTypes: the signatures that users of the public packages meet have
 // types of these packages and of the standard library only.
 func TestExportedTypes(t *testing.T) {
-	public := []string{"proto", "mux", "mux/muxtest", "session", "session/execd"}
+	public := []string{"proto", "mux", "mux/muxtest", "session", "session/execd", "session/sessiontest"}
 	args := []string{"-deps", "-export"}
 	for _, pkg := range public {
 		args = append(args, "./"+pkg)

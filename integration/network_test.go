@@ -16,6 +16,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/rexec/rex/internal/listentest"
 )
 
 // TestNetworkKeys logs in with every type of key that ssh-keygen makes, and to
@@ -229,21 +231,7 @@ func TestNetworkBadInput(t *testing.T) {
 	}
 	defer silent.Close()
 	closed := silent.Addr().String()
-	ssh, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer ssh.Close()
-	go func() { // until ssh is closed
-		for {
-			c, err := ssh.Accept()
-			if err != nil {
-				return
-			}
-			_, _ = c.Write([]byte("SSH-2.0-OpenSSH_9.2\r\n"))
-			_ = c.Close()
-		}
-	}()
+	ssh := listentest.Listen(t, func(c net.Conn) { _, _ = c.Write([]byte("SSH-2.0-OpenSSH_9.2\r\n")) })
 	free, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -262,7 +250,7 @@ func TestNetworkBadInput(t *testing.T) {
 		says string
 	}{
 		"nobody listens":  {at(nobody), "nobody listens"},
-		"speaks ssh":      {at(ssh.Addr().String()), "ssh"},
+		"speaks ssh":      {at(ssh.String()), "ssh"},
 		"says nothing":    {at(closed, "-oConnectTimeout=1"), "rex: hint: "},
 		"no such name":    {at("host.invalid"), "host.invalid"},
 		"no such user":    {at("no-such-user@" + n.at), "permission denied"},

@@ -19,20 +19,24 @@ import (
 )
 
 // buildPrograms builds rex and rexd once, as a user gets them.
-var buildPrograms = sync.OnceValues(func() (string, error) {
+var buildPrograms = sync.OnceValues(func() (string, error) { return build() })
+
+// build builds both programs with further flags, and returns where they are.
+func build(flags ...string) (string, error) {
 	dir, err := os.MkdirTemp("", "rex-integration-")
 	if err != nil {
 		return "", err
 	}
 	for _, name := range []string{"rex", "rexd"} {
-		cmd := exec.Command("go", "build", "-o", filepath.Join(dir, name), "github.com/rexec/rex/cmd/"+name)
+		args := append([]string{"build", "-o", filepath.Join(dir, name)}, flags...)
+		cmd := exec.Command("go", append(args, "github.com/rexec/rex/cmd/"+name)...)
 		cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 		if out, err := cmd.CombinedOutput(); err != nil {
 			return dir, fmt.Errorf("building %s: %w\n%s", name, err, out)
 		}
 	}
 	return dir, nil
-})
+}
 
 // program returns the path of a built program.
 func program(t testing.TB, name string) string {
@@ -61,7 +65,12 @@ type result struct {
 // rex runs rex to its end.
 func rex(t testing.TB, stdin string, args ...string) result {
 	t.Helper()
-	cmd := rexCommand(t, args...)
+	return runProgram(t, rexCommand(t, args...), stdin)
+}
+
+// runProgram runs a program to its end.
+func runProgram(t testing.TB, cmd *exec.Cmd, stdin string) result {
+	t.Helper()
 	var stdout, stderr bytes.Buffer
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = strings.NewReader(stdin), &stdout, &stderr
 	code := exitCode(t, cmd.Run())

@@ -14,6 +14,7 @@ import (
 
 	"github.com/rexec/rex/mux/muxtest"
 	"github.com/rexec/rex/session"
+	"github.com/rexec/rex/session/execd"
 )
 
 // Wherever the connection is cut, the client never reports a success that it does not know of, and never says that
@@ -102,8 +103,9 @@ func catOver(t *testing.T, h session.Handler, near, far io.ReadWriteCloser) (out
 }
 
 // A session whose server is cut off while many commands run reports each of them as lost, once.
-func TestCutWithManyCommands(t *testing.T) {
-	link := newLink(t)
+func TestCutWithManyCommands(t *testing.T) { eachPath(t, execd.Options{}, testCutWithManyCommands) }
+
+func testCutWithManyCommands(t *testing.T, link *link) {
 	word := aeon()
 	killAtEnd(t, word)
 	var cmds []*session.Cmd

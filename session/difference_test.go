@@ -76,8 +76,9 @@ func TestDirIsRelativeToHome(t *testing.T) {
 }
 
 // A command must not take a part of its input for the whole.
-func TestFailingStdinKills(t *testing.T) {
-	link := newLink(t)
+func TestFailingStdinKills(t *testing.T) { eachPath(t, execd.Options{}, testFailingStdinKills) }
+
+func testFailingStdinKills(t *testing.T, link *link) {
 	done := t.TempDir() + "/done"
 	cmd := link.sh(`cat >/dev/null && echo done >"$1"`, done)
 	cmd.Stdin = io.MultiReader(bytes.NewReader(noise(1<<20)), iotest.ErrReader(errCustom))
@@ -94,8 +95,7 @@ func TestFailingStdinKills(t *testing.T) {
 }
 
 func TestCancelKillsTheTree(t *testing.T) {
-	eachMode(t, func(t *testing.T, mode string) {
-		link := connect(t, &session.Server{Handler: newHandler(t, mode)})
+	eachModeAndPath(t, func(t *testing.T, link *link) {
 		word := aeon()
 		killAtEnd(t, word)
 		ctx, cancel := context.WithCancel(t.Context())

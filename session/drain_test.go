@@ -14,6 +14,7 @@ import (
 
 	"github.com/rexec/rex/proto"
 	"github.com/rexec/rex/session"
+	"github.com/rexec/rex/session/execd"
 )
 
 // The end of output after the end of the command, and the end record.
@@ -76,7 +77,10 @@ func TestDrainIsBounded(t *testing.T) {
 
 // Only silence counts: a slow reader loses nothing of what the command wrote.
 func TestDrainWaitsForSlowReaders(t *testing.T) {
-	link := newLink(t)
+	eachPath(t, execd.Options{}, testDrainWaitsForSlowReaders)
+}
+
+func testDrainWaitsForSlowReaders(t *testing.T, link *link) {
 	cmd := link.Command("seq", "1", "40000") // less than the window and the pipe hold
 	cmd.Drain = -1
 	out, _ := cmd.StdoutPipe()
@@ -114,9 +118,10 @@ func TestDrainIsNotTooEager(t *testing.T) {
 }
 
 // Stdout that nobody reads any more does not disturb stderr, nor the other way round.
-func TestOneOutputStops(t *testing.T) {
+func TestOneOutputStops(t *testing.T) { eachPath(t, execd.Options{}, testOneOutputStops) }
+
+func testOneOutputStops(t *testing.T, link *link) {
 	const script = `trap '' PIPE; echo out; echo err >&2; read go; seq 1 50000; seq 1 50000 >&2; exit 6`
-	link := newLink(t)
 	for _, stop := range []string{"stdout", "stderr"} {
 		cmd := link.sh(script)
 		in, _ := cmd.StdinPipe()
@@ -147,8 +152,9 @@ func TestOneOutputStops(t *testing.T) {
 }
 
 // A command that is stopped in the midst of a write gets SIGPIPE at once, however full everything is.
-func TestStopWhileWriting(t *testing.T) {
-	link := newLink(t)
+func TestStopWhileWriting(t *testing.T) { eachPath(t, execd.Options{}, testStopWhileWriting) }
+
+func testStopWhileWriting(t *testing.T, link *link) {
 	for range amount(20) {
 		cmd := link.Command("yes")
 		out, _ := cmd.StdoutPipe()

@@ -59,14 +59,7 @@ func newHandler(t testing.TB, mode string) *execd.Handler {
 
 func handlerWith(t testing.TB, opts execd.Options) *execd.Handler {
 	t.Helper()
-	opts.Keeper = []string{"/proc/self/exe", "session-keeper"}
-	if opts.Grace == 0 {
-		opts.Grace = grace
-	}
-	if opts.Shell == "" {
-		opts.Shell = "/bin/sh"
-	}
-	h, err := execd.New(opts)
+	h, err := execd.New(testOptions(opts))
 	if err != nil {
 		t.Skipf("mode %s: %v", opts.Mode, err)
 	}
@@ -76,6 +69,18 @@ func handlerWith(t testing.TB, opts execd.Options) *execd.Handler {
 		}
 	})
 	return h
+}
+
+// testOptions fills in what the handlers of all tests have in common.
+func testOptions(opts execd.Options) execd.Options {
+	opts.Keeper = []string{"/proc/self/exe", "session-keeper"}
+	if opts.Grace == 0 {
+		opts.Grace = grace
+	}
+	if opts.Shell == "" {
+		opts.Shell = "/bin/sh"
+	}
+	return opts
 }
 
 // eachMode runs f once in every way to hold a process tree, at the same time: there is much to wait for.
@@ -92,21 +97,42 @@ func eachMode(t *testing.T, f func(t *testing.T, mode string)) {
 type link struct {
 	*session.Client
 	t          testing.TB
-	near, far  *net.UnixConn
+	near       halfCloser
 	served     chan struct{} // closed when ServeConn returned
 	serveError error
 	isCut      bool
+	resets     bool // a cut is a reset, as of TCP
+}
+
+// A halfCloser is a connection whose sending half ends alone.
+type halfCloser interface {
+	net.Conn
+	CloseWrite() error
 }
 
 // connect joins a client to srv. At the end of the test both must end, in an orderly way unless the test says
 // otherwise by reading result.
 func connect(t testing.TB, srv *session.Server) *link {
 	t.Helper()
-	l := &link{t: t, served: make(chan struct{})}
-	l.near, l.far = socketpair(t)
+	near, far := socketpair(t)
+	return connectBy(t, srv, near, far)
+}
+
+// connectBy is connect over the two ends of a connection.
+func connectBy(t testing.TB, srv *session.Server, near, far halfCloser) *link {
+	t.Helper()
+	return join(t, near, func() error {
+		return srv.ServeConn(context.Background(), far, session.Peer{User: "tester", Addr: "test"})
+	})
+}
+
+// join makes a link of a connection to a server, whose ServeConn ends when serve returns.
+func join(t testing.TB, near halfCloser, serve func() error) *link {
+	t.Helper()
+	l := &link{t: t, near: near, served: make(chan struct{})}
 	go func() {
 		defer close(l.served)
-		l.serveError = srv.ServeConn(context.Background(), l.far, session.Peer{User: "tester", Addr: "test"})
+		l.serveError = serve()
 	}()
 	var err error
 	if l.Client, err = session.NewClient(l.near, nil); err != nil {
@@ -125,10 +151,13 @@ func connect(t testing.TB, srv *session.Server) *link {
 	return l
 }
 
-// result waits for ServeConn and returns its error.
+// result waits for ServeConn and returns its error. That of a reset is none.
 func (l *link) result() error {
 	l.t.Helper()
 	within(l.t, "ServeConn returns", l.served)
+	if l.isCut && l.resets && errors.Is(l.serveError, session.ErrConnLost) {
+		return nil
+	}
 	return l.serveError
 }
 

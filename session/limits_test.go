@@ -15,17 +15,19 @@ import (
 
 	"github.com/rexec/rex/proto"
 	"github.com/rexec/rex/session"
+	"github.com/rexec/rex/session/execd"
 )
 
 // How many commands a session runs at once.
 
 // 200 commands at once on one session, each with 1 MiB both ways.
-func TestManyCommands(t *testing.T) {
+func TestManyCommands(t *testing.T) { eachPath(t, execd.Options{}, testManyCommands) }
+
+func testManyCommands(t *testing.T, link *link) {
 	commands, data := 200, noise(1<<20)
 	if testing.Short() {
 		commands, data = 50, noise(1<<18)
 	}
-	link := newLink(t)
 	var wg sync.WaitGroup
 	all := make(chan struct{}) // closed when all of them run
 	var running atomic.Int32

@@ -12,11 +12,14 @@ import (
 	"github.com/rexec/rex/session/execd"
 )
 
-// TestMain runs the tests, or, re-executed, the keeper of a command, and fails
+// TestMain runs the tests, or, re-executed, the keeper of a command or a server, and fails
 // if goroutines, descriptors or children are left.
 func TestMain(m *testing.M) {
 	if len(os.Args) > 1 && os.Args[1] == "session-keeper" {
 		exit(execd.KeeperMain())
+	}
+	if len(os.Args) == 5 && os.Args[1] == "session-server" {
+		exit(serveProcess(os.Args[2:]))
 	}
 	os.Exit(checkLeaks(m))
 }

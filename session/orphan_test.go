@@ -37,6 +37,18 @@ func eachWay(t *testing.T, f func(t *testing.T, mode string, leave func(l *link,
 	})
 }
 
+// eachWayAndPath is eachWay, and every way in one mode over every path; with that grace.
+func eachWayAndPath(t *testing.T, grace time.Duration, f func(t *testing.T, mode string, link *link, leave func(l *link, cmd *session.Cmd))) {
+	eachWay(t, func(t *testing.T, mode string, leave func(l *link, cmd *session.Cmd)) {
+		opts := execd.Options{Mode: mode, Grace: grace}
+		if mode == "group" {
+			eachPath(t, opts, func(t *testing.T, link *link) { f(t, mode, link, leave) })
+			return
+		}
+		f(t, mode, connect(t, &session.Server{Handler: handlerWith(t, opts)}), leave)
+	})
+}
+
 // wildTree is a script that starts sleepers, some of which leave its session and parents, and waits. It returns how many.
 func wildTree(mode, word string) (script string, n int) {
 	script, n = "trap '' HUP; sleep "+word+" & sh -c 'trap \"\" HUP TERM; sleep "+word+"' & ", 2
@@ -49,10 +61,9 @@ func wildTree(mode, word string) (script string, n int) {
 }
 
 func TestOrphansAreKilled(t *testing.T) {
-	eachWay(t, func(t *testing.T, mode string, leave func(l *link, cmd *session.Cmd)) {
+	eachWayAndPath(t, grace, func(t *testing.T, mode string, link *link, leave func(l *link, cmd *session.Cmd)) {
 		word := aeon()
 		killAtEnd(t, word)
-		link := connect(t, &session.Server{Handler: newHandler(t, mode)})
 		script, n := wildTree(mode, word)
 		cmd := link.sh(script)
 		out, _ := cmd.StdoutPipe()
@@ -83,8 +94,7 @@ func TestOrphansAreKilled(t *testing.T) {
 
 // A command that cleans up after itself is given the time to do so.
 func TestOrphansAreAskedFirst(t *testing.T) {
-	eachWay(t, func(t *testing.T, mode string, leave func(l *link, cmd *session.Cmd)) {
-		link := connect(t, &session.Server{Handler: handlerWith(t, execd.Options{Mode: mode, Grace: patience})})
+	eachWayAndPath(t, patience, func(t *testing.T, _ string, link *link, leave func(l *link, cmd *session.Cmd)) {
 		file := t.TempDir() + "/cleaned"
 		cmd := link.sh(`trap 'echo hup >>"$1"' HUP; trap 'echo term >>"$1"; exit 0' TERM; echo ready; while :; do sleep 0.01; done`, file)
 		out, _ := cmd.StdoutPipe()
@@ -155,8 +165,9 @@ func TestBackgroundIsTheUsers(t *testing.T) {
 }
 
 // A session goes on when one of its commands is abandoned.
-func TestAbandon(t *testing.T) {
-	link := newLink(t)
+func TestAbandon(t *testing.T) { eachPath(t, execd.Options{}, testAbandon) }
+
+func testAbandon(t *testing.T, link *link) {
 	word := aeon()
 	killAtEnd(t, word)
 	if err := link.Command("true").Abandon(); err == nil {

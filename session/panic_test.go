@@ -112,12 +112,12 @@ func TestSessionPanics(t *testing.T) {
 	book := &logBook{}
 	h := newHandler(t, "")
 	other := connect(t, &session.Server{Handler: h})
-	link := &link{t: t, served: make(chan struct{})}
-	link.near, link.far = socketpair(t)
+	near, far := socketpair(t)
+	link := &link{t: t, near: near, served: make(chan struct{})}
 	srv := &session.Server{Handler: h, Log: slog.New(brittle{book.logger(slog.LevelInfo).Handler()})}
 	go func() {
 		defer close(link.served)
-		link.serveError = srv.ServeConn(context.Background(), link.far, session.Peer{User: "tester"})
+		link.serveError = srv.ServeConn(context.Background(), far, session.Peer{User: "tester"})
 	}()
 	var err error
 	if link.Client, err = session.NewClient(link.near, nil); err != nil {

@@ -21,6 +21,7 @@ import (
 
 	"github.com/rexec/rex/proto"
 	"github.com/rexec/rex/session"
+	"github.com/rexec/rex/session/execd"
 )
 
 // The parity test: one table of uses of a command, run through os/exec and through a session. What a caller can see
@@ -278,16 +279,18 @@ func brief(b []byte) string {
 	return fmt.Sprintf("%d bytes, sum %s", len(b), sumOf(b))
 }
 
-func TestParity(t *testing.T) { parity(t, newLink(t).Client, false, parityCases()) }
+func TestParity(t *testing.T) {
+	eachPath(t, execd.Options{}, func(t *testing.T, l *link) { testParity(t, l.Client, false, parityCases()) })
+}
 
 // TestParityPassed is the same where commands get the caller's own files
 // wherever they can.
 func TestParityPassed(t *testing.T) {
 	client, _ := dialPassing(t, &session.Server{Handler: newHandler(t, "")})
-	parity(t, client, true, append(parityCases(), extraCases()...))
+	testParity(t, client, true, append(parityCases(), extraCases()...))
 }
 
-func parity(t *testing.T, link *session.Client, files bool, cases []parityCase) {
+func testParity(t *testing.T, link *session.Client, files bool, cases []parityCase) {
 	local := func(ctx context.Context, name string, arg ...string) parityCmd {
 		if ctx == nil {
 			return localCmd{exec.Command(name, arg...)}

@@ -53,8 +53,9 @@ func TestTerm(t *testing.T) {
 	})
 }
 
-func TestTermInput(t *testing.T) {
-	link := newLink(t)
+func TestTermInput(t *testing.T) { eachPath(t, execd.Options{}, testTermInput) }
+
+func testTermInput(t *testing.T, link *link) {
 	for name, c := range map[string]struct{ script, stdin, want string }{
 		"whole lines":          {"cat; echo end", "a\nb\n", "a\r\nb\r\nend\r\n"},
 		"a partial line":       {"cat; echo; echo end", "a\nb", "a\r\nb\r\nend\r\n"},
@@ -91,9 +92,11 @@ func TestTermInput(t *testing.T) {
 	}
 }
 
-func TestTermResize(t *testing.T) {
-	link := newLink(t)
-	cmd := link.sh("trap 'stty size' WINCH; stty -echo; echo ready; while read line; do echo $line; done")
+func TestTermResize(t *testing.T) { eachPath(t, execd.Options{}, testTermResize) }
+
+func testTermResize(t *testing.T, link *link) {
+	// A trap ends the read that it interrupts, in some shells as the end of the input does.
+	cmd := link.sh("trap 'stty size' WINCH; stty -echo; echo ready; until [ \"$line\" = end ]; do read line; echo $line; done")
 	cmd.Term = terminal()
 	if err := cmd.Resize(1, 1); err == nil {
 		t.Error("resized before Start")
@@ -112,6 +115,9 @@ func TestTermResize(t *testing.T) {
 		}
 		said.WriteString(readLine(t, out))
 	}
+	if _, err := io.WriteString(in, "end\n"); err != nil {
+		t.Error(err)
+	}
 	_ = in.Close()
 	if _, err := io.ReadAll(out); err != nil {
 		t.Error(err)
@@ -125,8 +131,9 @@ func TestTermResize(t *testing.T) {
 }
 
 // Keys are signals, and the end of the line is a hangup.
-func TestTermSignals(t *testing.T) {
-	link := newLink(t)
+func TestTermSignals(t *testing.T) { eachPath(t, execd.Options{}, testTermSignals) }
+
+func testTermSignals(t *testing.T, link *link) {
 	for _, c := range []struct {
 		how  string
 		want string

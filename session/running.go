@@ -77,8 +77,8 @@ type bond interface {
 	send(*proto.Message) error
 	sendLast(*proto.Message) // what must leave before the streams are closed, or the connection
 	Err() error              // why it has ended, nil while it lasts
-	forget(id uint64) // the command has its answer
-	leave()           // the command has ended
+	forget(id uint64)        // the command has its answer
+	leave()                  // the command has ended
 }
 
 // A statusReader reads the frames of a command's status. CancelRead abandons
@@ -266,6 +266,10 @@ func (r *running) awaitStarted(ctx context.Context) error {
 		return nil
 	}
 	r.discard()
+	select { // output may have come before the connection was lost: Stdout is the caller's again
+	case <-r.gotOut:
+	case <-ctx.Done():
+	}
 	if got.refused != nil {
 		return &Error{Name: r.cmd.Path, Code: got.refused.Code, Message: got.refused.Message}
 	}

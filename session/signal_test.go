@@ -13,6 +13,7 @@ import (
 
 	"github.com/rexec/rex/proto"
 	"github.com/rexec/rex/session"
+	"github.com/rexec/rex/session/execd"
 )
 
 // Signals, and the words for what they do.
@@ -21,8 +22,7 @@ import (
 func TestSignalTargets(t *testing.T) {
 	const loop = `trap "echo $0" USR1; trap "exit 0" USR2; echo ready; while :; do sleep 0.01; done`
 	const script = `setsid sh -c "$1" far & sh -c "$1" child & eval "$1"`
-	eachMode(t, func(t *testing.T, mode string) {
-		link := connect(t, &session.Server{Handler: newHandler(t, mode)})
+	eachModeAndPath(t, func(t *testing.T, link *link) {
 		cmd := link.Command("/bin/sh", "-c", script, "parent", loop)
 		out, _ := cmd.StdoutPipe()
 		mustStart(t, cmd)
@@ -65,8 +65,9 @@ func TestSignalTargets(t *testing.T) {
 }
 
 // Signals from many goroutines, beside Wait, are no harm to anything.
-func TestSignalsBesideWait(t *testing.T) {
-	link := newLink(t)
+func TestSignalsBesideWait(t *testing.T) { eachPath(t, execd.Options{}, testSignalsBesideWait) }
+
+func testSignalsBesideWait(t *testing.T, link *link) {
 	cmd := link.sh("trap '' USR1; echo ready; read x; exit 5")
 	in, _ := cmd.StdinPipe()
 	out, _ := cmd.StdoutPipe()
@@ -119,12 +120,13 @@ func TestStoppedKeeper(t *testing.T) {
 }
 
 // Streams that are stopped while they are full, from many goroutines, never look like a violation.
-func TestManyStops(t *testing.T) {
+func TestManyStops(t *testing.T) { eachPath(t, execd.Options{}, testManyStops) }
+
+func testManyStops(t *testing.T, link *link) {
 	rounds := 25
 	if testing.Short() {
 		rounds = 5
 	}
-	link := newLink(t)
 	var wg sync.WaitGroup
 	for range 8 {
 		wg.Go(func() {

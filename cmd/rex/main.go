@@ -5,6 +5,11 @@ import (
 	"os"
 
 	"github.com/rexec/rex/internal/cli"
+	"github.com/rexec/rex/internal/testnet"
 )
 
-func main() { os.Exit(cli.Main(cli.OSEnv())) }
+func main() {
+	env := cli.OSEnv()
+	env.Dial = testnet.Dialer(env.Getenv)
+	os.Exit(cli.Main(env))
+}

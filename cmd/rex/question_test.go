@@ -11,11 +11,11 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 
 	"github.com/rexec/rex/internal/auth"
+	"github.com/rexec/rex/internal/listentest"
 	"github.com/rexec/rex/internal/transport"
 )
 
@@ -33,20 +33,7 @@ func refusing(t *testing.T) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var conns sync.WaitGroup
-	conns.Go(func() {
-		for {
-			c, err := l.Accept()
-			if err != nil {
-				return
-			}
-			conns.Go(func() { _ = c.(*transport.ServerConn).Handshake(t.Context()) })
-		}
-	})
-	t.Cleanup(func() {
-		l.Close()
-		conns.Wait()
-	})
+	listentest.Serve(t, l, func(c net.Conn) { _ = c.(*transport.ServerConn).Handshake(t.Context()) })
 	return strconv.Itoa(l.Addr().(*net.TCPAddr).Port)
 }
 

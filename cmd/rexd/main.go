@@ -7,6 +7,7 @@ import (
 	"os"
 
 	"github.com/rexec/rex/internal/daemon"
+	"github.com/rexec/rex/internal/testnet"
 )
 
 func main() {
@@ -17,6 +18,7 @@ func main() {
 		Stderr:  os.Stderr,
 		Getenv:  os.Getenv,
 		Environ: os.Environ(),
+		Listen:  testnet.Listener(os.Getenv),
 		Self:    []string{"/proc/self/exe"},
 	}))
 }

@@ -1,6 +1,10 @@
 package cli
 
-import "os"
+import (
+	"context"
+	"net"
+	"os"
+)
 
 // Env is everything that the program takes from its surroundings.
 type Env struct {
@@ -9,6 +13,8 @@ type Env struct {
 	Stdout *os.File
 	Stderr *os.File
 	Getenv func(string) string
+	// Dial connects to hosts on the network; nil is TCP.
+	Dial func(ctx context.Context, network, addr string) (net.Conn, error)
 	// Environ lists the environment as "key=value", for -o SendEnv.
 	Environ func() []string
 }

@@ -171,10 +171,18 @@ func (r *runner) lookThere() string {
 	return "to see whether it runs, before it is started again: " + r.inv.instead("ps", "-ef")
 }
 
+// unanswered is said of a program that ended before it was a daemon, whether rex
+// had sent it a command by then or not.
+const unanswered = "no daemon has answered"
+
 // explainNoStart says why there was no connection any more when the command
 // was to be started.
 func (r *runner) explainNoStart(err error) *failure {
-	f := fail(howLogin, "connection lost%s: the command was not started", r.whyLost(err)).withHint("%s", r.again("-v"))
+	known := "the command was not started"
+	if r.link.silent() {
+		known = unanswered
+	}
+	f := fail(howLogin, "connection lost%s: %s", r.whyLost(err), known).withHint("%s", r.again("-v"))
 	if r.link.hint != "" {
 		f.hint = r.link.hint
 	}
@@ -184,17 +192,17 @@ func (r *runner) explainNoStart(err error) *failure {
 // explainLoss says what is known of a command whose end record did not come.
 func (r *runner) explainLoss(missing *session.ExitMissingError) *failure {
 	f := fail(howLost, "%s", plain(missing))
-	unanswered := errors.Is(missing, session.ErrConnLost) && !missing.Started && r.link.silent()
+	silent := errors.Is(missing, session.ErrConnLost) && !missing.Started && r.link.silent()
 	switch {
-	case unanswered:
-		f.msg = "connection lost" + r.whyLost(missing.Cause) + ": no daemon has answered"
+	case silent:
+		f.msg = "connection lost" + r.whyLost(missing.Cause) + ": " + unanswered
 	case errors.Is(missing, session.ErrConnLost):
 		f.msg = "connection lost" + r.whyLost(missing.Cause) + ": " + known(missing)
 	}
 	switch {
 	case r.link.hint != "" && !missing.Started:
 		f.hint = r.link.hint
-	case unanswered:
+	case silent:
 		f.hint = r.again("-v")
 	case r.inv.orphan == session.OrphanKeep && missing.Started:
 		f.hint = r.fate()

@@ -93,9 +93,10 @@ func TestExplain(t *testing.T) {
 	}
 	r := testRunner(t, "local:", "x")
 	r.link.conn = &programConn{}
-	f := r.explain(&session.ExitMissingError{Cause: lost})
-	if f.msg != "connection lost: no daemon has answered" || f.hint != "rex -v local: x" {
-		t.Errorf("silent: %+v", f)
+	for _, err := range []error{lost, &session.ExitMissingError{Cause: lost}} {
+		if f := r.explain(err); f.msg != "connection lost: no daemon has answered" || f.hint != "rex -v local: x" {
+			t.Errorf("silent: %+v", f)
+		}
 	}
 }
 

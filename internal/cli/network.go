@@ -41,9 +41,9 @@ func (r *runner) loginConfig() (*login.Config, error) {
 		IdentitiesOnly: v.identitiesOnly.value, IdentityAgent: v.identityAgent.value, AuthSock: r.env.Getenv("SSH_AUTH_SOCK"),
 		StrictHostKeyChecking: v.strict.value, HashKnownHosts: v.hashHosts.value, PassphraseTries: v.passwordPrompts.value,
 		EarlyData: true, StdinSafe: r.stdinSafe(),
-		Network: v.network.value,
-		Trace:   r.trace,
-		Warn:    func(text string) { r.ui.warnf("%s", text) }, Log: r.ui.logger(),
+		Network: v.network.value, Dial: r.env.Dial,
+		Trace: r.trace,
+		Warn:  func(text string) { r.ui.warnf("%s", text) }, Log: r.ui.logger(),
 	}
 	var errs [9]error
 	cfg.User, errs[0] = r.remoteUser()

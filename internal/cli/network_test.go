@@ -20,14 +20,15 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	"github.com/rexec/rex/internal/auth"
 	"github.com/rexec/rex/internal/auth/knownhosts"
+	"github.com/rexec/rex/internal/listentest"
 	"github.com/rexec/rex/internal/transport"
 	"github.com/rexec/rex/proto"
 	"github.com/rexec/rex/session"
 	"github.com/rexec/rex/session/execd"
+	"github.com/rexec/rex/session/sessiontest"
 )
 
 // A network is a home directory and a server that is known there.
@@ -37,6 +38,8 @@ type network struct {
 	port int
 	key  *auth.HostKey
 	env  map[string]string
+	web1 *sessiontest.Host // instead of TCP, see onTestNetwork
+	dial func(ctx context.Context, network, addr string) (net.Conn, error)
 	ran  atomic.Int32 // commands
 
 	mu      sync.Mutex
@@ -65,6 +68,26 @@ func newNetwork(t *testing.T) *network {
 	})
 	n.know(n.key.Key())
 	return n
+}
+
+// onTestNetwork has rex dial on a network with one other host.
+func (n *network) onTestNetwork() {
+	hosts := sessiontest.NewNetwork(n.t)
+	n.web1 = hosts.Host("web1")
+	n.dial = func(ctx context.Context, _, addr string) (net.Conn, error) {
+		return hosts.Host("laptop").Dial(ctx, addr)
+	}
+}
+
+// serve has web1 talk to whoever connects to a port of its own, which it returns.
+func (n *network) serve(talk func(net.Conn)) sessiontest.Addr {
+	n.t.Helper()
+	l, err := n.web1.Listen(n.t.Context(), 0)
+	if err != nil {
+		n.t.Fatal(err)
+	}
+	listentest.Serve(n.t, l, talk)
+	return l.Addr().(sessiontest.Addr)
 }
 
 type countingHandler struct {
@@ -135,12 +158,13 @@ func (n *network) rexWith(stdin string, args ...string) (status int, stdout, std
 		return f // not closed: what is left of the run may still look at it
 	}
 	global := []string{"rex", "-oBatchMode=yes", "-oGlobalKnownHostsFile=none"}
-	if !strings.Contains(strings.Join(args, " "), "127.0.0.1:") {
+	if n.dial == nil && !strings.Contains(strings.Join(args, " "), "127.0.0.1:") {
 		global = append(global, "-p", strconv.Itoa(n.port))
 	}
 	status = Main(Env{
 		Args: append(global, args...), Stdin: open("in"), Stdout: open("out"), Stderr: open("err"),
 		Getenv: func(name string) string { return n.env[name] }, Environ: func() []string { return nil },
+		Dial: n.dial,
 	})
 	out, _ := os.ReadFile(dir + "/out")
 	text, _ := os.ReadFile(dir + "/err")
@@ -358,89 +382,45 @@ func TestNetworkKeyRotation(t *testing.T) {
 func TestNetworkErrors(t *testing.T) {
 	n := newNetwork(t)
 	n.identity("id_ed25519")
-	closed, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	free := strconv.Itoa(closed.Addr().(*net.TCPAddr).Port)
-	closed.Close()
-	n.fails("nobody", "nobody listens on port "+free+" of 127.0.0.1", "rexd --listen :"+free, "127.0.0.1:"+free, "id")
+	n.onTestNetwork()
+	n.fails("nobody", "nobody listens on port 7390 of web1", "rexd --listen :7390", "web1", "id")
 	n.fails("no such host", "cannot find the address of no-such-host.invalid", "getent hosts no-such-host.invalid", "no-such-host.invalid", "id")
 	n.fails("bad host", "begins with '-'", "rex", "--", "-oProxyCommand=x", "id")
 
 	greets := func(greeting string) string {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		var conns sync.WaitGroup
-		conns.Go(func() {
-			for {
-				c, err := l.Accept()
-				if err != nil {
-					return
-				}
-				conns.Go(func() {
-					defer c.Close()
-					io.WriteString(c, greeting)
-					c.SetDeadline(time.Now().Add(time.Minute))
-					io.Copy(io.Discard, c)
-				})
-			}
-		})
-		t.Cleanup(func() {
-			l.Close()
-			conns.Wait()
-		})
-		return l.Addr().String()
+		return n.serve(func(c net.Conn) {
+			io.WriteString(c, greeting)
+			io.Copy(io.Discard, c)
+		}).String()
 	}
-	n.fails("ssh", "that port speaks ssh; rexd listens on 7390", "hint: rex -p 7390 bob@127.0.0.1 id -u", "bob@"+greets("SSH-2.0-OpenSSH_9.2\r\n"), "id", "-u")
+	n.fails("ssh", "that port speaks ssh; rexd listens on 7390", "hint: rex -p 7390 bob@web1 id -u", "bob@"+greets("SSH-2.0-OpenSSH_9.2\r\n"), "id", "-u")
 	n.fails("http", "speaks http", "rex -p PORT", greets("HTTP/1.1 400 Bad\r\n\r\n"), "id")
-	n.fails("noise", "127.0.0.1", "rex -p PORT", greets("\x1b[2J\x1b]0;x\x07 hello hello"), "id")
+	n.fails("noise", "web1", "rex -p PORT", greets("\x1b[2J\x1b]0;x\x07 hello hello"), "id")
 	n.fails("silence", "no answer from", "ConnectTimeout=4", "-oConnectTimeout=1", greets(""), "id")
 }
 
 // hostile is a server whose TLS is right and whose answer to a login is not.
-func hostile(t *testing.T, key *auth.HostKey, answer []byte) int {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
+func (n *network) hostile(answer []byte) sessiontest.Addr {
+	n.t.Helper()
 	cfg := &tls.Config{
 		NextProtos: []string{"rex/1 ssh-ed25519"}, MinVersion: tls.VersionTLS13,
-		Certificates: []tls.Certificate{leaf(t, key.Signer().(ed25519.PrivateKey))},
+		Certificates: []tls.Certificate{leaf(n.t, n.key.Signer().(ed25519.PrivateKey))},
 	}
-	var conns sync.WaitGroup
-	conns.Go(func() {
-		for {
-			c, err := l.Accept()
-			if err != nil {
-				return
-			}
-			conns.Go(func() {
-				defer c.Close()
-				c.SetDeadline(time.Now().Add(20 * time.Second))
-				s := tls.Server(c, cfg)
-				if _, err := s.Read(make([]byte, 4096)); err == nil {
-					s.Write(answer)
-					s.CloseWrite()
-					io.Copy(io.Discard, s)
-				}
-			})
+	return n.serve(func(c net.Conn) {
+		s := tls.Server(c, cfg)
+		if _, err := s.Read(make([]byte, 4096)); err == nil {
+			s.Write(answer)
+			s.CloseWrite()
+			io.Copy(io.Discard, s)
 		}
 	})
-	t.Cleanup(func() {
-		l.Close()
-		conns.Wait()
-	})
-	return l.Addr().(*net.TCPAddr).Port
 }
 
 // Whatever a server says to a login, the terminal gets nothing raw, and no more
 // than a few lines.
 func TestNetworkHostileServer(t *testing.T) {
 	n := newNetwork(t)
+	n.onTestNetwork()
 	n.identity("id_ed25519")
 	text := func(code proto.AuthCode, text string) []byte {
 		frame, err := (&proto.AuthResult{Code: code, Text: text}).Append(nil)
@@ -465,10 +445,10 @@ func TestNetworkHostileServer(t *testing.T) {
 		"no link":     {append(text(proto.AuthOK, ""), "\x1b[2J is no link record"...), "", ""},
 	} {
 		n.env["HOME"] = n.home
-		port := hostile(t, n.key, c.answer)
-		if err := knownhosts.Add(n.path("known_hosts"), "127.0.0.1", port, n.key.Key(), false); err != nil {
+		at := n.hostile(c.answer)
+		if err := knownhosts.Add(n.path("known_hosts"), at.Host, at.Port, n.key.Key(), false); err != nil {
 			t.Fatal(err)
 		}
-		n.fails(name, c.msg, c.hint, fmt.Sprintf("127.0.0.1:%d", port), "id")
+		n.fails(name, c.msg, c.hint, at.String(), "id")
 	}
 }

@@ -63,7 +63,9 @@ func (d *daemon) listenUnix(path string) (listener, error) {
 }
 
 func (d *daemon) listenTCP(addr string, keys []*auth.HostKey, who transport.Authorizer) (listener, error) {
-	l, err := transport.ListenTCP(context.Background(), addr, &transport.TCPListenOptions{HostKeys: keys, Authorizer: who, Log: d.log})
+	l, err := transport.ListenTCP(context.Background(), addr, &transport.TCPListenOptions{
+		HostKeys: keys, Authorizer: who, Listen: d.program.env.Listen, Log: d.log,
+	})
 	if err != nil {
 		return listener{}, err
 	}

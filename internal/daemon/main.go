@@ -3,8 +3,10 @@
 package daemon
 
 import (
+	"context"
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"runtime"
 	"runtime/debug"
@@ -24,6 +26,8 @@ type Env struct {
 	Getenv                func(string) string
 	// Environ is the environment that rexd service run gives to its program.
 	Environ []string
+	// Listen listens on the network; nil is TCP.
+	Listen func(ctx context.Context, network, addr string) (net.Listener, error)
 	// Self is the argument vector that runs this program as rexd again, to
 	// which arguments are appended. Empty: it cannot be run again, and trees
 	// of processes are not held by keepers.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"net"
 	"net/netip"
 	"path/filepath"
 	"strings"
@@ -101,6 +102,9 @@ type Config struct {
 	Network string
 	// LocalAddr is the address to connect from; the zero value is any.
 	LocalAddr netip.Addr
+
+	// Dial connects, instead of TCP with Network and LocalAddr; nil is TCP.
+	Dial func(ctx context.Context, network, addr string) (net.Conn, error)
 
 	// Trace is told how long each step took; nil is nobody. It may be called by
 	// whoever reads from the connection.

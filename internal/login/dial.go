@@ -168,6 +168,9 @@ func (d *dialer) options() *transport.TCPOptions {
 
 // connect is the connection itself.
 func (d *dialer) connect(ctx context.Context, _, addr string) (net.Conn, error) {
+	if d.Dial != nil {
+		return d.Dial(ctx, d.Network, addr)
+	}
 	dialer := transport.NewDialer()
 	if d.LocalAddr.IsValid() {
 		dialer.LocalAddr = &net.TCPAddr{IP: d.LocalAddr.AsSlice(), Zone: d.LocalAddr.Zone()}

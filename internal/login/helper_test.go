@@ -20,6 +20,7 @@ import (
 
 	"github.com/rexec/rex/internal/auth"
 	"github.com/rexec/rex/internal/auth/knownhosts"
+	"github.com/rexec/rex/internal/listentest"
 	"github.com/rexec/rex/internal/transport"
 )
 
@@ -32,7 +33,6 @@ type server struct {
 	mu      sync.Mutex
 	allowed map[string]bool // by mark
 	tried   []string        // by mark: what was asked for, in order
-	conns   []net.Conn
 }
 
 // serve starts a server, which greets whoever it accepts.
@@ -45,33 +45,11 @@ func serve(t *testing.T, key *auth.HostKey) *server {
 	}
 	s.addr = "127.0.0.1"
 	s.port = l.Addr().(*net.TCPAddr).Port
-	var conns sync.WaitGroup
-	conns.Go(func() {
-		for {
-			c, err := l.Accept()
-			if err != nil {
-				return
-			}
-			conns.Go(func() { s.talk(c.(*transport.ServerConn)) })
-		}
-	})
-	t.Cleanup(func() {
-		l.Close()
-		s.mu.Lock()
-		for _, c := range s.conns {
-			c.Close()
-		}
-		s.mu.Unlock()
-		conns.Wait()
-	})
+	listentest.Serve(t, l, func(c net.Conn) { s.talk(c.(*transport.ServerConn)) })
 	return s
 }
 
 func (s *server) talk(c *transport.ServerConn) {
-	defer c.Close()
-	s.mu.Lock()
-	s.conns = append(s.conns, c)
-	s.mu.Unlock()
 	if c.Handshake(context.Background()) == nil {
 		_, _ = io.WriteString(c, "welcome")
 		_, _ = io.Copy(io.Discard, c)
@@ -272,23 +250,7 @@ func fakeAgent(t *testing.T, talk func(net.Conn)) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var conns sync.WaitGroup
-	conns.Go(func() {
-		for {
-			c, err := l.Accept()
-			if err != nil {
-				return
-			}
-			conns.Go(func() {
-				defer c.Close()
-				talk(c)
-			})
-		}
-	})
-	t.Cleanup(func() {
-		l.Close()
-		conns.Wait()
-	})
+	listentest.Serve(t, l, talk)
 	return sock
 }
 

@@ -17,6 +17,7 @@ import (
 
 	"github.com/rexec/rex/internal/auth"
 	"github.com/rexec/rex/internal/auth/knownhosts"
+	"github.com/rexec/rex/internal/listentest"
 	"github.com/rexec/rex/internal/transport"
 )
 
@@ -354,19 +355,10 @@ func TestUnverifiedHostGetsNothing(t *testing.T) {
 		t.Errorf("it was told %q", tried)
 	}
 	// Nor is anything listening needed to say that a port is foreign.
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	go func() {
-		if c, err := l.Accept(); err == nil {
-			c.Write([]byte("SSH-2.0-OpenSSH_9.2\r\n"))
-			c.Read(make([]byte, 4096))
-			c.Close()
-		}
-	}()
-	w.cfg.Port = l.Addr().(*net.TCPAddr).Port
+	w.cfg.Port = listentest.Listen(t, func(c net.Conn) {
+		c.Write([]byte("SSH-2.0-OpenSSH_9.2\r\n"))
+		c.Read(make([]byte, 4096))
+	}).Port
 	_, err = Dial(t.Context(), w.cfg)
 	if foreign, ok := errors.AsType[*transport.ForeignPeerError](err); !ok || foreign.Protocol != "ssh" {
 		t.Errorf("got %v", err)

@@ -25,7 +25,7 @@ const maxServerWindow = 4 << 20
 // Handshake has succeeded. Its methods may be called concurrently, with one
 // Read and one Write at a time.
 type ServerConn struct {
-	raw           *net.TCPConn
+	raw           net.Conn
 	tls           *tls.Conn
 	remote, local netip.AddrPort
 	listener      *TCPListener
@@ -175,10 +175,18 @@ func (c *ServerConn) CloseWrite() error {
 }
 
 // LocalAddr is the address that the peer connected to.
-func (c *ServerConn) LocalAddr() net.Addr { return net.TCPAddrFromAddrPort(c.local) }
+func (c *ServerConn) LocalAddr() net.Addr { return shown(c.raw.LocalAddr(), c.local) }
 
 // RemoteAddr is the address of the peer.
-func (c *ServerConn) RemoteAddr() net.Addr { return net.TCPAddrFromAddrPort(c.remote) }
+func (c *ServerConn) RemoteAddr() net.Addr { return shown(c.raw.RemoteAddr(), c.remote) }
+
+// shown is an address as people know it: of TCP the plain one.
+func shown(a net.Addr, plain netip.AddrPort) net.Addr {
+	if _, ok := a.(*net.TCPAddr); ok {
+		return net.TCPAddrFromAddrPort(plain)
+	}
+	return a
+}
 
 // SetDeadline does nothing: a session ends by Close, or when its peer's kernel
 // is silent.

@@ -13,11 +13,11 @@ import (
 	"net"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"github.com/rexec/rex/internal/auth"
+	"github.com/rexec/rex/internal/listentest"
 	"github.com/rexec/rex/proto"
 )
 
@@ -34,23 +34,11 @@ func TestTCPForeignPeers(t *testing.T) {
 		"nothing": {"", "handshake: the peer closed the connection"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			ln, err := net.Listen("tcp", "127.0.0.1:0")
-			if err != nil {
-				t.Fatal(err)
-			}
-			var wg sync.WaitGroup
-			defer wg.Wait()
-			defer ln.Close()
-			wg.Go(func() {
-				conn, err := ln.Accept()
-				if err != nil {
-					return
-				}
-				defer conn.Close()
+			at := listentest.Listen(t, func(conn net.Conn) {
 				_, _ = conn.Read(make([]byte, 4096))
 				_, _ = io.WriteString(conn, c.says)
 			})
-			_, err = DialTCP(t.Context(), "127.0.0.1", ln.Addr().(*net.TCPAddr).Port, &TCPOptions{
+			_, err := DialTCP(t.Context(), "127.0.0.1", at.Port, &TCPOptions{
 				User: "alice", Signers: []auth.Signer{signer},
 				VerifyHost: func(context.Context, *HostProof) error { return errors.New("asked") },
 			})
@@ -89,20 +77,9 @@ func TestTCPForeignTLS(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			var wg sync.WaitGroup
-			defer wg.Wait()
-			defer ln.Close()
-			wg.Go(func() {
-				for {
-					conn, err := ln.Accept()
-					if err != nil {
-						return
-					}
-					_, err = conn.Read(make([]byte, 1))
-					if err == nil {
-						t.Error("the client went on")
-					}
-					conn.Close()
+			listentest.Serve(t, ln, func(conn net.Conn) {
+				if _, err := conn.Read(make([]byte, 1)); err == nil {
+					t.Error("the client went on")
 				}
 			})
 			asked := false

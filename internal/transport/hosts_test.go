@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/rexec/rex/internal/auth"
+	"github.com/rexec/rex/internal/listentest"
 	"github.com/rexec/rex/proto"
 )
 
@@ -116,13 +117,7 @@ func TestHostCertificate(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			defer ln.Close()
-			go func() { // ends with the connection
-				if c, err := ln.Accept(); err == nil {
-					_, _ = c.Read(make([]byte, 1))
-					c.Close()
-				}
-			}()
+			listentest.Serve(t, ln, func(c net.Conn) { _, _ = c.Read(make([]byte, 1)) })
 			_, err = DialTCP(t.Context(), "127.0.0.1", ln.Addr().(*net.TCPAddr).Port, &TCPOptions{
 				User: "alice", Signers: []auth.Signer{newIdentity(t)},
 				VerifyHost: func(_ context.Context, p *HostProof) error {
@@ -171,17 +166,11 @@ func TestHostileVerdicts(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			defer ln.Close()
-			go func() { // ends with the connection
-				c, err := ln.Accept()
-				if err != nil {
-					return
-				}
-				defer c.Close()
+			listentest.Serve(t, ln, func(c net.Conn) {
 				if _, err := proto.ReadAuth(c); err == nil {
 					_, _ = c.Write(says)
 				}
-			}()
+			})
 			_, err = DialTCP(t.Context(), "127.0.0.1", ln.Addr().(*net.TCPAddr).Port, &TCPOptions{
 				User: "alice", Signers: []auth.Signer{newIdentity(t)}, AwaitVerdict: true,
 				VerifyHost: func(context.Context, *HostProof) error { return nil },

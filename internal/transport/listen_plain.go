@@ -85,7 +85,7 @@ func (l *PlainListener) Close() error {
 	return err
 }
 
-// descriptor is the number of the connection's descriptor.
+// descriptor is the number of the connection's descriptor, 0 if it is no socket.
 func descriptor(c net.Conn) (fd int) {
 	if s, ok := c.(syscall.Conn); ok {
 		if raw, err := s.SyscallConn(); err == nil {

@@ -53,6 +53,8 @@ type TCPListenOptions struct {
 	// MaxPending is how many connections may be in the middle of their login;
 	// 0 is 1024. Of one more, the oldest of the network with most is dropped.
 	MaxPending int
+	// Listen listens; nil is TCP.
+	Listen func(ctx context.Context, network, addr string) (net.Listener, error)
 	// Log takes warnings about connections that could not be accepted; nil
 	// discards them.
 	Log *slog.Logger
@@ -66,7 +68,7 @@ const networkPending = 32
 // peers log in with keys. Its methods may be called concurrently.
 type TCPListener struct {
 	acceptor
-	ln         *net.TCPListener
+	ln         net.Listener
 	identities map[string]*identity // by ALPN name
 	foreign    *tls.Config          // for clients that no identity suits
 	authorizer Authorizer
@@ -90,12 +92,13 @@ func ListenTCP(ctx context.Context, addr string, opts *TCPListenOptions) (*TCPLi
 	if err != nil {
 		return nil, err
 	}
-	cfg := net.ListenConfig{KeepAliveConfig: keepAlive()}
-	ln, err := cfg.Listen(ctx, "tcp", addr)
-	if err != nil {
+	listen := opts.Listen
+	if listen == nil {
+		listen = (&net.ListenConfig{KeepAliveConfig: keepAlive()}).Listen
+	}
+	if l.ln, err = listen(ctx, "tcp", addr); err != nil {
 		return nil, err
 	}
-	l.ln = ln.(*net.TCPListener)
 	return l, nil
 }
 
@@ -164,7 +167,7 @@ func (l *TCPListener) Addr() net.Addr { return l.ln.Addr() }
 // socket is broken.
 func (l *TCPListener) Accept() (net.Conn, error) {
 	return l.accept(l.Addr().String(), func() (net.Conn, error) {
-		c, err := l.ln.AcceptTCP()
+		c, err := l.ln.Accept()
 		if err != nil {
 			return nil, err
 		}
@@ -176,7 +179,7 @@ func (l *TCPListener) Accept() (net.Conn, error) {
 }
 
 // admit makes a connection of what was accepted, or closes it and returns nil.
-func (l *TCPListener) admit(c *net.TCPConn) *ServerConn {
+func (l *TCPListener) admit(c net.Conn) *ServerConn {
 	tune(c)
 	remote := addrPort(c.RemoteAddr())
 	if l.full(descriptor(c)) {
@@ -194,9 +197,10 @@ func (l *TCPListener) admit(c *net.TCPConn) *ServerConn {
 	return conn
 }
 
-// addrPort is a TCP address without the ways in which IPv4 hides in IPv6.
+// addrPort is an address of TCP, or one like it, without the ways in which IPv4
+// hides in IPv6.
 func addrPort(a net.Addr) netip.AddrPort {
-	tcp, ok := a.(*net.TCPAddr)
+	tcp, ok := a.(interface{ AddrPort() netip.AddrPort })
 	if !ok {
 		return netip.AddrPort{}
 	}

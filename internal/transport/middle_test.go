@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/rexec/rex/internal/auth"
+	"github.com/rexec/rex/internal/listentest"
 )
 
 // A middle is somebody on the way between a client and a server, who sees and
@@ -20,7 +21,6 @@ type middle struct {
 	ln     net.Listener
 	to     string
 	change func(toServer bool) func([]byte) []byte // of one connection's direction
-	wg     sync.WaitGroup
 
 	mu   sync.Mutex
 	sent [2]int // bytes that came, to the client and to the server
@@ -33,30 +33,22 @@ func newMiddle(t *testing.T, to string, change func(toServer bool) func([]byte) 
 		t.Fatal(err)
 	}
 	m := &middle{ln: ln, to: to, change: change}
-	m.wg.Go(m.run)
-	t.Cleanup(func() {
-		ln.Close()
-		m.wg.Wait()
-	})
+	listentest.Serve(t, ln, m.between)
 	return m
 }
 
 func (m *middle) port() int { return m.ln.Addr().(*net.TCPAddr).Port }
 
-func (m *middle) run() {
-	for {
-		client, err := m.ln.Accept()
-		if err != nil {
-			return
-		}
-		server, err := net.Dial("tcp", m.to)
-		if err != nil {
-			client.Close()
-			continue
-		}
-		m.wg.Go(func() { m.carry(server, client, true) })
-		m.wg.Go(func() { m.carry(client, server, false) })
+// between stands between a client and the server.
+func (m *middle) between(client net.Conn) {
+	server, err := net.Dial("tcp", m.to)
+	if err != nil {
+		return
 	}
+	var ways sync.WaitGroup
+	ways.Go(func() { m.carry(server, client, true) })
+	ways.Go(func() { m.carry(client, server, false) })
+	ways.Wait()
 }
 
 // carry copies until either end has closed, and closes both.

@@ -53,7 +53,11 @@ func tcpInfo(c *net.TCPConn) (info *unix.TCPInfo, err error) {
 
 // roundTrip is what the kernel thinks it takes to the peer and back; 0 if it
 // does not know.
-func roundTrip(c *net.TCPConn) time.Duration {
+func roundTrip(conn net.Conn) time.Duration {
+	c, ok := conn.(*net.TCPConn)
+	if !ok {
+		return 0
+	}
 	info, err := tcpInfo(c)
 	if err != nil {
 		return 0

@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/rexec/rex/internal/auth"
+	"github.com/rexec/rex/internal/listentest"
 	"github.com/rexec/rex/proto"
 )
 
@@ -93,27 +94,17 @@ func TestTLSNoResumption(t *testing.T) {
 // TestTLSHello: what a client shows to everybody on the way is not the name of
 // the host, nor a session that it had before.
 func TestTLSHello(t *testing.T) {
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer ln.Close()
 	hellos := make(chan *tls.ClientHelloInfo, 1)
-	go func() { // ends with the connection
-		c, err := ln.Accept()
-		if err != nil {
-			return
-		}
-		defer c.Close()
+	at := listentest.Listen(t, func(c net.Conn) {
 		_ = tls.Server(c, &tls.Config{GetConfigForClient: func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
 			hellos <- hello
 			return nil, context.Canceled
 		}}).Handshake()
-	}()
-	_, err = DialTCP(t.Context(), "web1.example", 22, &TCPOptions{
+	})
+	_, err := DialTCP(t.Context(), "web1.example", 22, &TCPOptions{
 		User: "alice", Signers: []auth.Signer{newIdentity(t)}, VerifyHost: func(context.Context, *HostProof) error { return nil },
 		Dial: func(ctx context.Context, network, _ string) (net.Conn, error) {
-			return NewDialer().DialContext(ctx, network, ln.Addr().String())
+			return NewDialer().DialContext(ctx, network, at.String())
 		},
 	})
 	if err == nil {

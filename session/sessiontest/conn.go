@@ -13,14 +13,30 @@ import (
 type conn struct {
 	link          *link
 	local, remote Addr
-	in, out       *stream
+	in            *stream
+	out           sender
 	reading       *deadline
 	writing       *deadline
 	turn          chan struct{} // full while somebody writes: writes are whole
 	once          sync.Once
 }
 
-func newConn(l *link, local, remote Addr, in, out *stream) *conn {
+// A sender is the sending direction of a connection: a stream, which the peer
+// reads, or a wire to the peer's process.
+type sender interface {
+	// write is Conn.Write, for one caller at a time.
+	write(p []byte, d *deadline) (int, error)
+	// end ends the direction, and reports whether it was not ended before.
+	end() bool
+	// close ends it for good, with a reset if something was left unread here.
+	close(lost bool)
+	// broke resets the connection.
+	broke()
+	// settle ends the other direction too if the link has dropped this one.
+	settle(other *stream)
+}
+
+func newConn(l *link, local, remote Addr, in *stream, out sender) *conn {
 	return &conn{
 		link: l, local: local, remote: remote, in: in, out: out,
 		reading: newDeadline(), writing: newDeadline(), turn: make(chan struct{}, 1),
@@ -38,9 +54,7 @@ func (c *conn) Write(p []byte) (int, error) {
 	c.turn <- struct{}{} // whoever has it is ended by Close and by the deadline
 	defer func() { <-c.turn }()
 	n, err := c.out.write(p, c.writing)
-	if c.out.isDropped() {
-		c.in.broke()
-	}
+	c.out.settle(c.in)
 	return n, c.explain("write", err)
 }
 
@@ -66,11 +80,7 @@ func (c *conn) Close() error {
 	err := c.explain("close", net.ErrClosed)
 	c.once.Do(func() {
 		err = nil
-		lost := c.in.leave()
-		c.out.end()
-		if lost {
-			c.out.broke()
-		}
+		c.out.close(c.in.leave())
 		c.reading.stop()
 		c.writing.stop()
 		c.link.forget(c)
@@ -107,6 +117,7 @@ type deadline struct {
 	ctx     context.Context // ends when the time has come, and when it moves
 	cancel  context.CancelFunc
 	stopped bool
+	moved   func(time.Time) error // told of every move; nil is nobody
 }
 
 func newDeadline() *deadline {
@@ -124,6 +135,9 @@ func (d *deadline) set(t time.Time) error {
 	}
 	if d.cancel != nil {
 		d.cancel()
+	}
+	if d.moved != nil {
+		_ = d.moved(t) // fails when what it moves is closed, which its user learns there
 	}
 	if t.IsZero() {
 		d.ctx, d.cancel = context.WithCancel(context.Background())

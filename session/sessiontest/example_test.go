@@ -4,10 +4,13 @@ package sessiontest_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log"
+	"os"
 	"testing"
+	"time"
 
 	"github.com/rexec/rex/session"
 	"github.com/rexec/rex/session/sessiontest"
@@ -77,6 +80,73 @@ func ExampleNetwork() {
 	// Output:
 	// session: connection lost: mux: read: read testnet β:49152->α:1: connection reset by peer
 	// session: server closed
+}
+
+// Two processes would each call Join with the same directory and name; here both
+// are in one.
+func ExampleJoin() {
+	dir, err := os.MkdirTemp("", "nets-") // for this user alone, as Join demands
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer os.RemoveAll(dir)
+	ctx := context.Background()
+
+	server, err := sessiontest.Join(dir, "mynet")
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer server.Close()
+	l, err := server.Host("web1").Listen(ctx, 0)
+	if err != nil {
+		log.Fatal(err)
+	}
+	go func() {
+		if conn, err := l.Accept(); err == nil {
+			fmt.Fprintf(conn, "hello %v", conn.RemoteAddr())
+			_ = conn.Close()
+		}
+	}()
+
+	client, err := sessiontest.Join(dir, "mynet")
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer client.Close()
+	conn, err := client.Host("laptop").Dial(ctx, "web1:1")
+	if err != nil {
+		log.Fatal(err)
+	}
+	answer, err := io.ReadAll(conn)
+	fmt.Printf("%s %v\n", answer, err)
+	_, err = client.Host("web1").Listen(ctx, 0)
+	fmt.Println(errors.Is(err, sessiontest.ErrHostTaken), err)
+	// Output:
+	// hello laptop:49152 <nil>
+	// true listen testnet web1:0: the host is another process's
+}
+
+// A fault is the network's, whichever process it comes from. This one lasts for
+// a part of a test.
+func ExampleNetwork_Cut() {
+	t := &exampleT{} // a test has its own
+	defer t.end()
+
+	net := sessiontest.NewNetwork(t)
+	if _, err := net.Host("web1").Listen(t.Context(), 0); err != nil {
+		log.Fatal(err)
+	}
+	net.Cut("laptop", "web1")
+	ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
+	defer cancel()
+	_, err := net.Host("laptop").Dial(ctx, "web1:1")
+	fmt.Println(err)
+	net.Mend("laptop", "web1")
+	_, err = net.Host("laptop").Dial(t.Context(), "web1:1")
+	fmt.Println(err)
+	// Output:
+	// dial testnet web1:1: context deadline exceeded
+	// <nil>
 }
 
 // Connections have half-close, as those of TCP.

@@ -36,7 +36,8 @@ func (h *Host) Name() string { return h.name }
 // beginning with 1, so that tests know it beforehand: one more than the last that
 // was given out so, or the next that nobody listens on. ctx must not have ended,
 // and means nothing to the listener. The error is a [*net.OpError], which wraps
-// [syscall.EADDRINUSE] if the port is taken.
+// [syscall.EADDRINUSE] if the port is taken, and [ErrHostTaken] if the host is
+// another process's.
 func (h *Host) Listen(ctx context.Context, port int) (net.Listener, error) {
 	addr := Addr{h.name, port}
 	fail := func(err error) (net.Listener, error) {
@@ -47,6 +48,9 @@ func (h *Host) Listen(ctx context.Context, port int) (net.Listener, error) {
 	}
 	if port < 0 || port > maxPort {
 		return fail(fmt.Errorf("port %d is not one of 0 to %d", port, maxPort))
+	}
+	if err := h.network.member.claim(h.name); err != nil {
+		return fail(err)
 	}
 	h.network.mu.Lock()
 	defer h.network.mu.Unlock()
@@ -76,7 +80,8 @@ func (h *Host) freePort() int {
 
 // Dial connects to an address of the form host:port. Where nobody listens the
 // error wraps [syscall.ECONNREFUSED], and where there is no such host it is a
-// [*net.DNSError]. Through a link that is cut it waits until ctx ends.
+// [*net.DNSError]. Through a link that is cut it waits until ctx ends. Between
+// processes it may wrap [ErrNetworkMismatch] or [ErrProtocol] too.
 // The connection has a method CloseWrite() error, like TCP's.
 func (h *Host) Dial(ctx context.Context, address string) (net.Conn, error) {
 	to, err := h.network.resolve(address)
@@ -98,8 +103,9 @@ func (n *Network) resolve(address string) (Addr, error) {
 		return Addr{}, &net.AddrError{Err: "not of the form host:port", Addr: address}
 	}
 	n.mu.Lock()
-	defer n.mu.Unlock()
-	if n.hosts[host] == nil {
+	mentioned := n.hosts[host] != nil
+	n.mu.Unlock()
+	if !mentioned && !n.member.knows(host) {
 		return Addr{}, &net.DNSError{Err: "no such host", Name: host, IsNotFound: true}
 	}
 	return Addr{host, port}, nil
@@ -111,11 +117,11 @@ func (h *Host) connect(ctx context.Context, to Addr) (*conn, error) {
 	if err := link.cross(ctx, h.network.ended); err != nil {
 		return nil, err
 	}
-	h.network.mu.Lock()
-	l := h.network.hosts[to.Host].listeners[to.Port]
-	from := Addr{h.name, firstDial + h.dialed%(maxPort-firstDial+1)}
-	h.dialed++
-	h.network.mu.Unlock()
+	from := h.nextDial()
+	if h.network.member != nil {
+		return h.network.member.dial(ctx, link, from, to)
+	}
+	l := h.network.listener(to)
 	if l == nil {
 		return nil, syscall.ECONNREFUSED
 	}
@@ -127,10 +133,29 @@ func (h *Host) connect(ctx context.Context, to Addr) (*conn, error) {
 	return near, nil
 }
 
+// nextDial is the address of the host's next connection.
+func (h *Host) nextDial() Addr {
+	h.network.mu.Lock()
+	defer h.network.mu.Unlock()
+	port := firstDial + h.dialed%(maxPort-firstDial+1)
+	h.dialed++
+	return Addr{h.name, port}
+}
+
+// listener is who listens there in this process, nil if nobody does.
+func (n *Network) listener(at Addr) *listener {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if h := n.hosts[at.Host]; h != nil {
+		return h.listeners[at.Port]
+	}
+	return nil
+}
+
 // cross waits for a round trip and until the link is not cut.
 func (l *link) cross(ctx context.Context, over <-chan struct{}) error {
 	state, _ := l.state()
-	arrival := time.NewTimer(2 * state.delay)
+	arrival := time.NewTimer(2 * state.Delay)
 	defer arrival.Stop()
 	for arrived := false; ; {
 		select {
@@ -141,7 +166,7 @@ func (l *link) cross(ctx context.Context, over <-chan struct{}) error {
 		default:
 		}
 		state, changed := l.state()
-		if arrived && !state.cut {
+		if arrived && !state.Cut {
 			return nil
 		}
 		select {
@@ -211,6 +236,7 @@ func (l *listener) Close() error {
 			select {
 			case c := <-l.queue:
 				c.reset()
+				_ = c.Close()
 			default:
 				return
 			}

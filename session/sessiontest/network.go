@@ -1,17 +1,23 @@
 package sessiontest
 
 import (
+	"crypto/sha256"
 	"fmt"
+	"net/netip"
 	"strconv"
 	"strings"
 	"sync"
 	"testing"
 	"time"
+	"unicode"
+	"unicode/utf8"
 )
 
 // A Network is hosts that reach each other by name. All methods may be called at
 // any time, from many goroutines.
 type Network struct {
+	member *member // of a network of several processes, otherwise nil
+
 	mu    sync.Mutex
 	hosts map[string]*Host
 	links map[[2]string]*link
@@ -21,16 +27,35 @@ type Network struct {
 // NewNetwork makes a network without hosts. At the end of the test all its
 // listeners and connections are closed.
 func NewNetwork(t testing.TB) *Network {
-	n := &Network{hosts: make(map[string]*Host), links: make(map[[2]string]*link), ended: make(chan struct{})}
+	n := newNetwork()
 	t.Cleanup(n.end)
 	return n
 }
 
+func newNetwork() *Network {
+	return &Network{hosts: make(map[string]*Host), links: make(map[[2]string]*link), ended: make(chan struct{})}
+}
+
+// maxName is how many bytes a name has at most.
+const maxName = 64
+
+// CheckName refuses what cannot be the name of a host or network: it is one word
+// that can be printed, of at most 64 bytes, without a colon.
+func CheckName(name string) error {
+	bad := func(r rune) bool { return r == ':' || r == ' ' || !unicode.IsPrint(r) }
+	if name == "" || len(name) > maxName || !utf8.ValidString(name) || strings.ContainsFunc(name, bad) {
+		return fmt.Errorf("%q is no name of a host or network", name)
+	}
+	return nil
+}
+
+func isName(name string) bool { return CheckName(name) == nil }
+
 // Host returns the host of that name, which is there from its first mention on.
-// It panics if the name is empty or has a colon or white space in it.
+// It panics if the name is none, see [CheckName].
 func (n *Network) Host(name string) *Host {
-	if name == "" || strings.ContainsAny(name, ": \t\r\n") {
-		panic(fmt.Sprintf("sessiontest: %q is no name of a host", name))
+	if err := CheckName(name); err != nil {
+		panic("sessiontest: " + err.Error())
 	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -44,15 +69,15 @@ func (n *Network) Host(name string) *Host {
 
 // Cut has everything between two hosts wait: bytes, ends and new connections.
 // Nothing is lost if Mend comes, and nobody is told.
-func (n *Network) Cut(a, b string) { n.link(a, b).change(func(f *faults) { f.cut = true }) }
+func (n *Network) Cut(a, b string) { n.impose(a, b, func(f *faults) { f.Cut = true }) }
 
 // Mend ends a Cut.
-func (n *Network) Mend(a, b string) { n.link(a, b).change(func(f *faults) { f.cut = false }) }
+func (n *Network) Mend(a, b string) { n.impose(a, b, func(f *faults) { f.Cut = false }) }
 
 // Delay has what is sent from now on between two hosts arrive d later; a new
 // connection takes twice that.
 func (n *Network) Delay(a, b string, d time.Duration) {
-	n.link(a, b).change(func(f *faults) { f.delay = d })
+	n.impose(a, b, func(f *faults) { f.Delay = d })
 }
 
 // DropAfter has every connection between two hosts reset when size more bytes
@@ -60,7 +85,17 @@ func (n *Network) Delay(a, b string, d time.Duration) {
 // and from the start for later ones. They arrive, and nothing of the other
 // direction that was on its way. A negative size ends that; Mend does not.
 func (n *Network) DropAfter(a, b string, size int64) {
-	n.link(a, b).change(func(f *faults) { f.drops, f.left = size >= 0, size })
+	n.impose(a, b, func(f *faults) { f.Drops, f.Left, f.Count = size >= 0, size, f.Count+1 })
+}
+
+// impose changes what is wrong with a link, in all processes of the network.
+func (n *Network) impose(a, b string, f func(*faults)) {
+	l := n.link(a, b)
+	if n.member != nil {
+		n.member.impose(a, b, f)
+		return
+	}
+	l.change(f)
 }
 
 // link returns what is between two hosts. A host has a link to itself too.
@@ -69,13 +104,16 @@ func (n *Network) link(a, b string) *link {
 	n.Host(b)
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	l := n.links[[2]string{min(a, b), max(a, b)}]
+	l := n.links[pairOf(a, b)]
 	if l == nil {
 		l = &link{changed: make(chan struct{}), conns: make(map[*conn]struct{})}
-		n.links[[2]string{min(a, b), max(a, b)}] = l
+		n.links[pairOf(a, b)] = l
 	}
 	return l
 }
+
+// pairOf is two hosts in any order.
+func pairOf(a, b string) [2]string { return [2]string{min(a, b), max(a, b)} }
 
 // end closes everything, and everything that comes later.
 func (n *Network) end() {
@@ -111,12 +149,14 @@ func (n *Network) isOver() bool {
 	}
 }
 
-// faults are what is wrong with a link.
+// faults are what is wrong with a link. The fields are exported for the file in
+// which processes tell each other.
 type faults struct {
-	cut   bool
-	delay time.Duration
-	drops bool
-	left  int64 // bytes until a connection is dropped
+	Cut   bool
+	Delay time.Duration
+	Drops bool
+	Left  int64  // bytes until a connection is dropped
+	Count uint64 // of the calls of DropAfter: a later one counts anew
 }
 
 // A link is what connects two hosts.
@@ -135,7 +175,7 @@ func (l *link) change(f func(*faults)) {
 	close(l.changed)
 	l.changed = make(chan struct{})
 	for c := range l.conns {
-		c.out.change(func() { f(&c.out.faults) })
+		c.in.change(func() { f(&c.in.faults) })
 	}
 }
 
@@ -182,3 +222,13 @@ func (Addr) Network() string { return "testnet" }
 
 // String returns host:port.
 func (a Addr) String() string { return a.Host + ":" + strconv.Itoa(a.Port) }
+
+// AddrPort returns an address of IPv6 for what cannot do without one, such as
+// patterns of addresses: each host is a network fdxx:xxxx:xxxx:xxxx::/64 of its
+// own, unique and local (RFC 4193), that depends on its name alone.
+func (a Addr) AddrPort() netip.AddrPort {
+	sum := sha256.Sum256([]byte(a.Host))
+	ip := [16]byte{0: 0xfd, 15: 1}
+	copy(ip[1:8], sum[:])
+	return netip.AddrPortFrom(netip.AddrFrom16(ip), uint16(a.Port))
+}

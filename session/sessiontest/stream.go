@@ -22,7 +22,8 @@ type stream struct {
 	pieces  []piece
 	size    int  // bytes in pieces
 	ended   bool // the sender has ended it: the last piece is the end
-	dropped bool // the link has: the last piece is a reset
+	dropped bool // the link has: nothing more gets in
+	told    bool // and the last piece is a reset
 	unread  bool // nobody will read it
 	broken  bool // it was reset
 }
@@ -71,7 +72,7 @@ func (s *stream) tryRead(p []byte) (n int, w waiting, err error) {
 	switch w = (waiting{changed: s.changed}); {
 	case s.unread:
 		return 0, w, net.ErrClosed
-	case s.faults.cut:
+	case s.faults.Cut:
 		return 0, w, nil
 	case s.broken:
 		return 0, w, syscall.ECONNRESET
@@ -120,37 +121,54 @@ func (s *stream) tryWrite(p []byte) (n int, w waiting, err error) {
 		return 0, w, net.ErrClosed
 	case s.dropped:
 		return 0, w, syscall.ECONNRESET
-	case (s.broken || s.unread) && !s.faults.cut:
+	case (s.broken || s.unread) && !s.faults.Cut:
 		return 0, w, syscall.EPIPE
 	}
 	if n = min(len(p), held-s.size); n == 0 {
 		return 0, w, nil
 	}
-	if s.faults.drops {
-		n = int(min(int64(n), s.faults.left))
-		s.faults.left -= int64(n)
+	if s.faults.Drops {
+		n = int(min(int64(n), s.faults.Left))
+		s.faults.Left -= int64(n)
 	}
 	if n > 0 {
 		s.put(append([]byte(nil), p[:n]...), nil)
 		s.size += n
 	}
-	if s.faults.drops && s.faults.left == 0 {
+	if s.faults.Drops && s.faults.Left == 0 {
 		s.dropped = true
-		s.put(nil, syscall.ECONNRESET)
+		if n < len(p) {
+			err = syscall.ECONNRESET
+		}
 	}
-	return n, w, nil
+	return n, w, err
 }
 
-// isDropped reports whether the link has dropped the connection here.
-func (s *stream) isDropped() bool {
+// settle implements sender. The reader, who may close when it hears of it, does so
+// last: the end of the other direction is a reset too by then.
+func (s *stream) settle(other *stream) {
+	s.mu.Lock()
+	dropped := s.dropped
+	s.mu.Unlock()
+	if dropped {
+		other.broke()
+		s.tell()
+	}
+}
+
+// tell has the reader hear that the link has dropped the connection, if it has.
+func (s *stream) tell() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.dropped
+	if s.dropped && !s.told {
+		s.told = true
+		s.put(nil, syscall.ECONNRESET)
+	}
 }
 
 // put puts a piece on its way. None overtakes another.
 func (s *stream) put(data []byte, end error) {
-	at := time.Now().Add(s.faults.delay)
+	at := time.Now().Add(s.faults.Delay)
 	if n := len(s.pieces); n > 0 && at.Before(s.pieces[n-1].at) {
 		at = s.pieces[n-1].at
 	}
@@ -170,6 +188,14 @@ func (s *stream) end() bool {
 		s.put(nil, io.EOF)
 	}
 	return true
+}
+
+// close implements sender.
+func (s *stream) close(lost bool) {
+	s.end()
+	if lost {
+		s.broke()
+	}
 }
 
 // leave ends the reading half, and reports whether bytes were left unread.

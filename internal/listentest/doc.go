@@ -1,0 +1,2 @@
+// Package listentest has the accept loop of the small servers in tests.
+package listentest
