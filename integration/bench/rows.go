@@ -67,6 +67,8 @@ func (e *environment) rows() []row {
 		}},
 		{"passed descriptors", "MB/s", []column{
 			{"rex", rate(e.ctx, 3*size, long+" | "+rex+" "+e.addr+" cat | cat >/dev/null")},
+			// A session has a share of the processor for itself (sched(7), autogroup).
+			{"setsid cat", rate(e.ctx, 3*size, long+" | setsid -w cat | cat >/dev/null")},
 			{"limit: without rex", rate(e.ctx, 3*size, long+" | cat | cat >/dev/null")},
 		}},
 		{"memory of an idle session", "KiB", []column{{"rexd", e.idleMemory}}},
