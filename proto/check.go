@@ -164,6 +164,8 @@ func (e *Exec) checkFiles(n int) (Code, string) {
 		return CodeInvalid, "a terminal beside passed descriptors"
 	case e.Status != 0:
 		return CodeInvalid, "a status stream beside passed descriptors"
+	case e.Orphan == OrphanKeep:
+		return CodeUnsupported, "a kept command has streams, which the server goes on reading"
 	}
 	used := make([]bool, n+1)
 	for _, i := range append([]uint32{e.Stdin, e.Stdout, e.Stderr}, e.Files...) {

@@ -140,6 +140,8 @@ func TestExecCheckPassed(t *testing.T) {
 		{"file zero", Exec{Files: []uint32{0}}, 0, CodeBadStream},
 		{"terminal", Exec{Term: &Term{}, Stdin: 1}, 1, CodeInvalid},
 		{"status", Exec{Status: 3}, 0, CodeInvalid},
+		{"kept", Exec{Stdin: 1, Orphan: OrphanKeep}, 1, CodeUnsupported},
+		{"not kept", Exec{Stdin: 1, Orphan: OrphanKill}, 1, ""},
 		{"form", Exec{Argv: byteStrings("a"), Line: []byte("a")}, 0, CodeInvalid},
 		{"strings", Exec{Line: []byte("\x00")}, 0, CodeInvalid},
 	} {

@@ -214,11 +214,6 @@ type sessionBond struct{ *Client }
 
 func (b sessionBond) leave() { b.running.leave() }
 
-// sendLast does not wait: the control stream stays open.
-func (b sessionBond) sendLast(m *proto.Message) {
-	go func() { _ = b.send(m) }() // ends with the session at the latest
-}
-
 // send writes one message to the control stream.
 func (c *Client) send(m *proto.Message) error {
 	c.writeMu.Lock()

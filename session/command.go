@@ -75,9 +75,6 @@ func (c *command) run() {
 		c.refuse(asRefusal(err))
 		return
 	}
-	if c.passed && isClosed(c.from.gone()) {
-		c.exec.Orphan = OrphanKill // nobody heard of it
-	}
 	c.log = c.log.With("pid", proc.Pid())
 	s := newSupervision(c, proc) // before the log: the client waits
 	c.log.Info("command started", "argv", clipAll(req), "pty", req.Term != nil, "dir", req.Dir)
@@ -94,7 +91,7 @@ func (c *command) start(req *Request) (proc Process, err error) {
 	defer close(watching)
 	go func() {
 		gone := c.from.gone()
-		if req.Orphan == OrphanKeep && !c.passed { // a session's client says itself when it gives a start up
+		if req.Orphan == OrphanKeep {
 			gone = nil
 		}
 		select {

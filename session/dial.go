@@ -21,7 +21,7 @@ import (
 // front or not. The port is 7390, the user is the current one. The context
 // bounds the connection and the login, not the session.
 //
-// On a Unix socket a command without a terminal whose Stdin, Stdout and Stderr
+// On a Unix socket a command without a terminal and not to be kept whose Stdin, Stdout and Stderr
 // are files that can be passed ([CanPass]), or nil, gets those themselves, over a
 // connection of its own: no byte is copied, and none is counted. As with a
 // shell, Wait then does not wait for what the command left in the background to
@@ -68,7 +68,7 @@ func Dial(ctx context.Context, addr string, opts *Options) (*Client, error) {
 // effective uid, and gives the command its Stdin, Stdout, Stderr and ExtraFiles
 // themselves: no byte is copied. It has no session: a command whose Stdin,
 // Stdout and Stderr are not nil or files that can be passed ([CanPass]), or that
-// has a terminal, cannot be started, nor can a service. [Dial] uses the one or the other as it fits.
+// has a terminal, cannot be started, nor can a service or one that is to be kept. [Dial] uses the one or the other as it fits.
 //
 // Start then also returns the errors of a connection. Close is as for a session.
 func UnixClient(path, user string) *Client {

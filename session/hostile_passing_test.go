@@ -116,6 +116,7 @@ func TestHostilePassing(t *testing.T) {
 		"all surplus":     {64, nil, proto.CodeBadStream},
 		"beyond":          {1, func(e *proto.Exec) { e.Stdin, e.Stdout = 1, 2 }, proto.CodeBadStream},
 		"a file beyond":   {1, func(e *proto.Exec) { e.Files = []uint32{1, 64} }, proto.CodeBadStream},
+		"kept":            {1, func(e *proto.Exec) { e.Stdin, e.Orphan = 1, proto.OrphanKeep }, proto.CodeUnsupported},
 		"a status stream": {1, func(e *proto.Exec) { e.Stdin, e.Status = 1, 3 }, proto.CodeInvalid},
 		"a terminal too":  {1, func(e *proto.Exec) { e.Stdout, e.Term = 1, &proto.Term{} }, proto.CodeInvalid},
 		"a NUL":           {1, func(e *proto.Exec) { e.Stdin, e.Dir = 1, []byte("\x00") }, proto.CodeInvalid},
@@ -306,15 +307,14 @@ func TestPassedLate(t *testing.T) {
 	}
 }
 
-// TestPassedViolationBesideKept: the connection ends at once, the command lives,
-// and holds nothing of the server.
-func TestPassedViolationBesideKept(t *testing.T) {
+// TestPassedViolation: the connection ends at once, also while the command takes
+// its time to end.
+func TestPassedViolation(t *testing.T) {
 	path := listenPassing(t, &session.Server{Handler: newHandler(t, "")})
-	before := descriptors()
 	word := aeon()
 	killAtEnd(t, word)
 	conn := loggedIn(t, path)
-	sendFiles(t, conn, execFrame(t, "sleep "+word, func(e *proto.Exec) { e.Orphan = proto.OrphanKeep }))
+	sendFiles(t, conn, execFrame(t, "trap '' HUP TERM; sleep "+word+" & wait; wait", nil))
 	eventually(t, "it runs", isAlive(t, word))
 	frames := proto.NewReader(conn, proto.MaxFrame)
 	if m, err := frames.Next(); err != nil || m.Started == nil {
@@ -326,12 +326,7 @@ func TestPassedViolationBesideKept(t *testing.T) {
 	if m, err := frames.Next(); err == nil {
 		t.Errorf("the server goes on with %s", m.Kind())
 	}
-	_ = conn.Close()
-	if isGone(t, word)() {
-		t.Error("the kept command is gone")
-	}
-	const held = 2 // of the process itself: a pidfd, a cgroup
-	eventually(t, "the connection is closed", func() bool { return descriptors() <= before+held })
+	eventually(t, "it is gone", isGone(t, word))
 }
 
 // TestPassedStaysWithItsCommand: another command that starts meanwhile has

@@ -181,7 +181,7 @@ func (p *passedCommand) read(frames *proto.Reader, c *command) (err error) {
 	}
 }
 
-// drain ends the command when ctx ends; one that outlived its client is let go.
+// drain ends the command when ctx ends.
 func (p *passedCommand) drain(ctx context.Context) {
 	p.mu.Lock()
 	p.stopping = true
@@ -194,12 +194,10 @@ func (p *passedCommand) drain(ctx context.Context) {
 	}
 	select {
 	case <-p.over:
-		return
-	case <-p.left:
 	case <-ctx.Done():
+		c.shutDown()
+		<-p.over
 	}
-	c.shutDown()
-	<-p.over
 }
 
 func (p *passedCommand) gone() <-chan struct{} { return p.left }

@@ -10,14 +10,13 @@ import (
 	"runtime"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"github.com/rexec/rex/proto"
 )
 
 var (
-	errExtraFiles = errors.New("session: ExtraFiles need a Unix socket whose server passes descriptors on, and Stdin, Stdout and Stderr that are files")
-	errNotFiles   = errors.New("session: Stdin, Stdout and Stderr must be files here, and there is neither a terminal nor a service")
+	errExtraFiles = errors.New("session: ExtraFiles need a Unix socket whose server passes descriptors on, Stdin, Stdout and Stderr that are files, and no OrphanKeep")
+	errNotFiles   = errors.New("session: Stdin, Stdout and Stderr must be files here, and there is neither a terminal nor a service nor a kept command")
 )
 
 // passing is how a client gives commands descriptors instead of streams.
@@ -70,10 +69,11 @@ func (p *passing) close() {
 }
 
 // passes reports whether the command gets the caller's own files. One without
-// any is better off in the session that there is.
+// any is better off in the session that there is, and one that is to be kept is
+// not to fall when the reader of its output leaves.
 func (c *Cmd) passes() bool {
 	p := &c.client.passing
-	if p.dial == nil || p.off.Load() || c.kind == kindService || c.Term != nil || c.stdinPipe != nil || c.stdoutPipe != nil || c.stderrPipe != nil {
+	if p.dial == nil || p.off.Load() || c.kind == kindService || c.Orphan == OrphanKeep || c.Term != nil || c.stdinPipe != nil || c.stdoutPipe != nil || c.stderrPipe != nil {
 		return false
 	}
 	some := c.Stdin != nil || c.Stdout != nil || c.Stderr != nil || len(c.ExtraFiles) > 0
@@ -208,19 +208,6 @@ func (p *passedBond) Err() error {
 		return connLost(ErrClosed)
 	}
 	return connLost(p.ended)
-}
-
-// sendLast gives a stalled connection a moment.
-func (p *passedBond) sendLast(m *proto.Message) {
-	sent := make(chan struct{})
-	go func() { // ends with the connection, which the caller closes
-		defer close(sent)
-		_ = p.send(m)
-	}()
-	select {
-	case <-sent:
-	case <-time.After(byeTimeout):
-	}
 }
 
 func (p *passedBond) forget(uint64) {}

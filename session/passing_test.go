@@ -5,7 +5,6 @@ package session_test
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"log/slog"
 	"os"
@@ -101,40 +100,6 @@ func outFile(t testing.TB) (f *os.File, got func() string) {
 			t.Fatal(err)
 		}
 		return string(b)
-	}
-}
-
-// extraCases are about ExtraFiles.
-func extraCases() []parityCase {
-	with := func(script string, files func(w *world) []*os.File) func(w *world) {
-		return func(w *world) {
-			c := w.sh(script)
-			*c.fields().ExtraFiles = files(w)
-			w.run(c)
-			for _, name := range []string{"a", "b"} {
-				if _, err := os.Stat(filepath.Join(w.dir, name)); err == nil {
-					w.note(name, w.read(filepath.Join(w.dir, name)))
-				}
-			}
-		}
-	}
-	file := func(w *world, name string) *os.File { return w.open(w.file(name, "of "+name+"\n", 0o600), os.O_RDWR) }
-	return []parityCase{
-		{"ExtraFiles", with("cat <&3; echo to b >&4", func(w *world) []*os.File { return []*os.File{file(w, "a"), file(w, "b")} })},
-		{"ExtraFiles, the same twice", with("read x <&3; echo $x; echo more >&4", func(w *world) []*os.File {
-			a := file(w, "a")
-			return []*os.File{a, a}
-		})},
-		{"ExtraFiles, none", with("exec 2>/dev/null; echo x >&3 || echo closed", func(*world) []*os.File { return []*os.File{} })},
-		{"ExtraFiles, a pipe", with("echo through >&3", func(w *world) []*os.File {
-			_, wr := w.pipe()
-			return []*os.File{wr}
-		})},
-		{"ExtraFiles, no such program", func(w *world) {
-			c := w.cmd("no-such-program")
-			*c.fields().ExtraFiles = []*os.File{file(w, "a")}
-			w.run(c)
-		}},
 	}
 }
 
@@ -339,74 +304,32 @@ func TestPassedReaches(t *testing.T) {
 	})
 }
 
-// TestPassedOrphan: the end of the connection is the end of the client. A kept
-// command goes on with the files it has.
+// TestPassedOrphan: the end of the connection is the end of the client, and of
+// the command. One that is to be kept has streams.
 func TestPassedOrphan(t *testing.T) {
 	eachMode(t, func(t *testing.T, mode string) {
-		for _, policy := range []session.Orphan{session.OrphanKill, session.OrphanKeep} {
-			word := aeon()
-			killAtEnd(t, word)
-			client := passingClient(t, &session.Server{Handler: newHandler(t, mode)})
-			out, got := outFile(t)
-			c := client.Command("/bin/sh", "-c", "echo begun; sleep "+word+" & wait; echo on >&1; sleep "+word)
-			c.Stdout, c.Orphan = out, policy
-			mustStart(t, c)
-			eventually(t, "it runs", func() bool { return got() == "begun\n" && isAlive(t, word)() })
-			if err := c.Abandon(); err != nil {
-				t.Fatal(err)
-			}
-			missing, ok := errors.AsType[*session.ExitMissingError](finish(t, "Wait", c.Wait))
-			if !ok || !missing.Started {
-				t.Errorf("Wait: %v", missing)
-			}
-			if policy == session.OrphanKill {
-				eventually(t, "it is gone", isGone(t, word))
-				continue
-			}
-			for _, pid := range alive(t, word) { // the one in the background, and not the shell with the word in its line
-				if line, _ := os.ReadFile(fmt.Sprintf("/proc/%d/comm", pid)); string(line) == "sleep\n" {
-					_ = syscall.Kill(pid, syscall.SIGKILL)
-				}
-			}
-			eventually(t, "the kept command still writes", func() bool { return got() == "begun\non\n" })
+		word := aeon()
+		killAtEnd(t, word)
+		client := passingClient(t, &session.Server{Handler: newHandler(t, mode)})
+		out, got := outFile(t)
+		c := client.Command("/bin/sh", "-c", "echo begun; sleep "+word+" & wait; echo never")
+		c.Stdout = out
+		mustStart(t, c)
+		eventually(t, "it runs", func() bool { return got() == "begun\n" && isAlive(t, word)() })
+		if err := c.Abandon(); err != nil {
+			t.Fatal(err)
+		}
+		missing, ok := errors.AsType[*session.ExitMissingError](finish(t, "Wait", c.Wait))
+		if !ok || !missing.Started {
+			t.Errorf("Wait: %v", missing)
+		}
+		eventually(t, "it is gone", isGone(t, word))
+		kept := client.Command("true")
+		kept.Orphan = session.OrphanKeep
+		if err := kept.Run(); err == nil || !strings.Contains(err.Error(), "a kept command") {
+			t.Errorf("kept: %v", err)
 		}
 	})
-}
-
-// slowHandler takes its time to start something.
-type slowHandler struct {
-	session.PassingHandler
-	begin chan struct{} // closed to let it
-}
-
-func (h slowHandler) StartPassed(ctx context.Context, req *session.Request, files []int) (session.Process, error) {
-	<-h.begin
-	return h.PassingHandler.StartPassed(context.WithoutCancel(ctx), req, files)
-}
-
-// TestPassedGivenUp: nobody knows of a command whose Start was given up, so it
-// does not stay, whatever its policy.
-func TestPassedGivenUp(t *testing.T) {
-	word := aeon()
-	killAtEnd(t, word)
-	slow := slowHandler{newHandler(t, ""), make(chan struct{})}
-	srv := &session.Server{Handler: slow}
-	client := passingClient(t, srv)
-	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
-	defer cancel()
-	out, _ := outFile(t)
-	c := client.CommandContext(ctx, "/bin/sh", "-c", "trap '' HUP TERM; echo begun; sleep "+word)
-	c.Stdout, c.Orphan = out, session.OrphanKeep
-	if err := finish(t, "Start", c.Start); !errors.Is(err, context.DeadlineExceeded) {
-		t.Errorf("Start: %v", err)
-	}
-	close(slow.begin)
-	if err := finish(t, "Shutdown", func() error { return srv.Shutdown(context.Background()) }); err != nil {
-		t.Error(err)
-	}
-	if left := alive(t, word); len(left) > 0 { // a kept one would be
-		t.Errorf("left: %v", left)
-	}
 }
 
 // TestPassedResize: a size is nothing to a command without a terminal.

@@ -75,10 +75,9 @@ type answer struct {
 // own. Its methods may be called concurrently.
 type bond interface {
 	send(*proto.Message) error
-	sendLast(*proto.Message) // what must leave before the streams are closed, or the connection
-	Err() error              // why it has ended, nil while it lasts
-	forget(id uint64)        // the command has its answer
-	leave()                  // the command has ended
+	Err() error       // why it has ended, nil while it lasts
+	forget(id uint64) // the command has its answer
+	leave()           // the command has ended
 }
 
 // A statusReader reads the frames of a command's status. CancelRead abandons
@@ -280,7 +279,8 @@ func (r *running) awaitStarted(ctx context.Context) error {
 // nobody would know of it. It does not wait for a stalled connection.
 func (r *running) condemn() {
 	if r.cmd.Orphan == OrphanKeep {
-		r.bond.sendLast(&proto.Message{Signal: &proto.Signal{ID: r.id, Name: "KILL", To: ToTree}})
+		kill := &proto.Message{Signal: &proto.Signal{ID: r.id, Name: "KILL", To: ToTree}}
+		go func() { _ = r.bond.send(kill) }()
 	}
 }
 

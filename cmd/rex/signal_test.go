@@ -185,8 +185,8 @@ func TestInterruptConnecting(t *testing.T) {
 func TestEndWithoutAnswer(t *testing.T) {
 	t.Parallel()
 	daemon, host := startDaemon(t)
-	rex := start(t, "rex", host, "echo ready; exec sleep 1000")
-	rex.see("ready")
+	rex := start(t, "rex", "-v", host, "exec sleep 1000")
+	rex.see(" started") // rex knows, which the command's own output does not tell
 	daemon.signal(syscall.SIGSTOP)
 	defer daemon.signal(syscall.SIGCONT)
 	for range 3 {

@@ -185,7 +185,7 @@ func (r *runner) connectUnix(ctx context.Context) *failure {
 }
 
 // passes reports whether the command can have our own stdin, stdout and stderr,
-// which a service does not take.
+// which neither a service nor a command that is to be kept takes.
 // One that another program has made non-blocking is better copied: programs
 // take EAGAIN for an error.
 func (r *runner) passes() bool {
@@ -193,7 +193,7 @@ func (r *runner) passes() bool {
 	if r.inv.stdinNull.value {
 		files = files[1:]
 	}
-	return !r.streams && r.inv.tty.value != ttyForce && r.inv.kind() != sessionSubsystem && !slices.ContainsFunc(files, func(f *os.File) bool {
+	return !r.streams && r.inv.tty.value != ttyForce && r.inv.orphan != session.OrphanKeep && r.inv.kind() != sessionSubsystem && !slices.ContainsFunc(files, func(f *os.File) bool {
 		return !session.CanPass(f) || !term.Blocks(f)
 	})
 }

@@ -52,6 +52,7 @@ func TestPasses(t *testing.T) {
 		{"a terminal for output", nil, [3]*os.File{file, slave, file}, false},
 		{"a pipe that does not block", nil, [3]*os.File{file, nonblocking, file}, false},
 		{"a terminal there", []string{"-tt"}, [3]*os.File{file, file, file}, false},
+		{"a kept command", []string{"--orphan", "keep"}, [3]*os.File{file, file, file}, false},
 		{"a service", []string{"-s"}, [3]*os.File{file, file, file}, false},
 	} {
 		inv, err := parseArgs(append(c.args, "unix:/s", "true"), false)

@@ -111,11 +111,7 @@ func (r *runner) leave(f *failure, raise os.Signal) {
 
 // fate is what becomes of the command that was given up.
 func (r *runner) fate() string {
-	switch {
-	case r.inv.orphan != session.OrphanKeep:
-	case r.link.socket != "":
-		return fmt.Sprintf("the command goes on as process %d, with the files that it has", r.cmd.Pid())
-	default:
+	if r.inv.orphan == session.OrphanKeep {
 		return fmt.Sprintf("the command goes on at the host as process %d, its output is discarded", r.cmd.Pid())
 	}
 	return "the daemon ends the command; with --orphan keep it would go on"
