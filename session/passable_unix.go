@@ -53,7 +53,7 @@ func passableKind(fd int) (uint32, error) {
 	if err := unix.Fstat(fd, &st); err != nil {
 		return 0, os.NewSyscallError("fstat", err)
 	}
-	kind := uint32(st.Mode) & unix.S_IFMT
+	kind := uint32(st.Mode) & unix.S_IFMT //nolint:unconvert // it has 16 bits on darwin
 	switch kind {
 	case unix.S_IFDIR:
 		return 0, errDirectory

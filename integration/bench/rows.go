@@ -16,7 +16,7 @@ import (
 func (e *environment) rows() []row {
 	const size = 1 << 30
 	zero := fmt.Sprintf("head -c %d /dev/zero", size)
-	long := fmt.Sprintf("head -c %d /dev/zero", 3*size)
+	long := fmt.Sprintf("head -c %d /dev/zero", int64(3*size))
 	rex := e.path("rex")
 	rows := []row{
 		{"cold start", "ms", []column{

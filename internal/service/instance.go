@@ -7,6 +7,7 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"math"
 	"net"
 	"sync"
 	"sync/atomic"
@@ -40,6 +41,7 @@ type instance struct {
 	moved   atomic.Int64  // when a byte last did, since began
 	in, out atomic.Int64  // bytes
 	fin     atomic.Bool   // the client's was read
+	whole   atomic.Bool   // the answer's end was sent
 	fed     chan struct{} // closed when nothing is read from the client any more
 	stdout  *outlet
 	stderr  *outlet
@@ -104,8 +106,20 @@ func (i *instance) start() {
 			i.cut(&cutError{how: howBroken, err: err}) // unless that is why
 			return
 		}
-		i.lost(i.conn.CloseWrite())
+		i.lost(i.complete())
 	}()
+}
+
+// complete sends the end of the answer, which nothing spoils from then on.
+func (i *instance) complete() error {
+	i.whole.Store(true)
+	err := i.conn.CloseWrite()
+	if err != nil {
+		i.whole.Store(false)
+		return err
+	}
+	setLinger(i.conn, -1)
+	return nil
 }
 
 // watch cuts the instance at the limits of time, until stop is called.
@@ -143,11 +157,13 @@ func (i *instance) watchIdle(idle time.Duration) *time.Timer {
 // touch notes that bytes have moved.
 func (i *instance) touch() { i.moved.Store(int64(time.Since(i.began))) }
 
-// clear resets the connection of an instance that was cut, breaks its output
-// pipe and ends its tree. Stdin stays open until then: a part must not pass for
-// the whole there either.
+// clear resets the connection of an instance that was cut, unless all of the
+// answer was sent, breaks its output pipe and ends its tree. Stdin stays open
+// until then: a part must not pass for the whole there either.
 func (i *instance) clear() {
-	reset(i.conn)
+	if !i.whole.Load() {
+		reset(i.conn)
+	}
 	_ = i.program.Stdout().Close()
 	i.endTree()
 }
@@ -167,9 +183,8 @@ func (i *instance) end(r result) {
 		tree.Go(i.endTree)
 	}
 	i.stopFeeding()
-	if r.cut == nil {
+	if r.cut == nil || i.whole.Load() {
 		i.linger()
-		setLinger(i.conn, -1)
 	}
 	_ = i.conn.Close()
 	tree.Wait()
@@ -194,8 +209,11 @@ func (i *instance) stopFeeding() {
 // the connection resets nothing that is under way to the client.
 func (i *instance) linger() {
 	linger := i.service.Linger.withDefaults()
-	if i.fin.Load() || linger.Idle == 0 || linger.Total == 0 {
+	if i.fin.Load() || linger.Idle == 0 {
 		return
+	}
+	if linger.Total == 0 {
+		linger.Total = math.MaxInt64 / 2 // a century and more
 	}
 	stopped := i.service.alive
 	defer context.AfterFunc(stopped, func() { _ = i.conn.SetReadDeadline(time.Unix(1, 0)) })()

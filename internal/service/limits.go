@@ -51,7 +51,7 @@ func limit[T int | int64 | time.Duration](value, standard T) T {
 
 // Linger is how long the rest of a client's input is read and discarded once
 // the answer is sent. Idle is the time without a byte, Total that in all. 0 is
-// 2 s, and 30 s; a negative value is not at all.
+// 2 s, and 30 s. A negative Idle is not at all, a negative Total no bound.
 type Linger struct {
 	Idle, Total time.Duration
 }

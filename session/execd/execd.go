@@ -9,6 +9,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -143,7 +144,11 @@ func (h *Handler) startCommand(ctx context.Context, l *Login, req *session.Reque
 		return nil, err
 	}
 	spec.Files = files
-	return h.launch(ctx, spec, req, byShell, dropped)
+	p, err := h.launch(ctx, spec, req, byShell, dropped)
+	if err == nil {
+		p.bound = l.Command != nil
+	}
+	return p, err
 }
 
 // prepare says what to start, if the login allows it.
@@ -231,6 +236,7 @@ func refusal(err error, byShell bool) error {
 type running struct {
 	*process.Process
 	dropped []string
+	bound   bool // it is not the client who said what runs
 }
 
 func (r *running) DroppedEnv() []string { return r.dropped }
@@ -253,7 +259,19 @@ func output(o process.Output) session.Output {
 	return o
 }
 
+// errBound refuses signals to what the client has not chosen.
+var errBound = errors.New("execd: a forced command or service can only be told to end")
+
+// Signal implements [session.Process]. Of a forced command or a service a client
+// can end all, which it could by leaving as well, and nothing else: sshd takes no
+// signal for them at all.
 func (r *running) Signal(name string, to session.Target) error {
+	if r.bound {
+		if !slices.Contains([]string{"HUP", "INT", "TERM", "KILL"}, name) {
+			return errBound
+		}
+		to = session.ToTree
+	}
 	targets := map[session.Target]process.Target{
 		session.ToProcess: process.ToProcess, session.ToGroup: process.ToGroup, session.ToTree: process.ToTree,
 	}

@@ -163,7 +163,11 @@ func (h *Handler) runService(ctx context.Context, s *Service, l *Login, connecti
 		env = append(env, "SSH_ORIGINAL_COMMAND="+line)
 	}
 	spec.Env = env
-	return h.launch(ctx, spec, &own, false, dropped)
+	p, err := h.launch(ctx, spec, &own, false, dropped)
+	if err == nil {
+		p.bound = true
+	}
+	return p, err
 }
 
 // environment is built from the variables of the account and the service's own.
@@ -190,16 +194,27 @@ func (s *Service) environment(account []string, connection string, req *session.
 // A placed process gives its place back when it is over.
 type placed struct {
 	*running
+	leave   func() // may be called again
 	release func() error
 }
 
 // newPlaced has what the service put in the background end with it: it has no
 // user to whom it could belong.
 func newPlaced(p *running, leave func()) *placed {
-	return &placed{p, sync.OnceValue(func() error {
+	return &placed{p, leave, sync.OnceValue(func() error {
 		defer leave()
 		return errors.Join(p.End(context.Background()), p.Release())
 	})}
+}
+
+// End implements [session.Process]. With the tree the place is free: a client that
+// does not read what is left of the output does not hold it.
+func (p *placed) End(ctx context.Context) error {
+	err := p.running.End(ctx)
+	if err == nil {
+		p.leave()
+	}
+	return err
 }
 
 // Release implements [session.Process].

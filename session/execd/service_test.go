@@ -4,11 +4,13 @@ package execd
 
 import (
 	"errors"
+	"io"
 	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 
@@ -194,7 +196,7 @@ func TestServicePlaces(t *testing.T) {
 				return nil, deny
 			}
 			taken.Add(1)
-			return func() { given.Add(1) }, nil
+			return sync.OnceFunc(func() { given.Add(1) }), nil
 		}
 	})
 	h := newTestHandler(t, Options{Services: only(s)})
@@ -204,6 +206,9 @@ func TestServicePlaces(t *testing.T) {
 		t.Fatalf("%v, %d taken, %d given", err, taken.Load(), given.Load())
 	}
 	_, _ = p.Wait()
+	if err := p.End(t.Context()); err != nil || given.Load() != 1 { // although nobody has read what is left
+		t.Errorf("%v, %d given back with the tree", err, given.Load())
+	}
 	if err := errors.Join(p.Release(), p.Release()); err != nil || given.Load() != 1 {
 		t.Errorf("%v, %d given back", err, given.Load())
 	}
@@ -216,6 +221,47 @@ func TestServicePlaces(t *testing.T) {
 	if refused, ok := errors.AsType[*session.Refusal](err); !ok || refused.Code != proto.CodeBusy || !strings.Contains(refused.Message, "2 run already") {
 		t.Errorf("full: %v", err)
 	}
+}
+
+// A client ends what it has not chosen, and tells it nothing else: sshd takes no
+// signals for a forced command.
+func TestBoundSignals(t *testing.T) {
+	forced := "trap 'echo got usr1' USR1; echo ready; while :; do sleep 0.05; done"
+	s := show(func(s *Service) { s.Argv = []string{"sh", "-c", forced} })
+	h := newTestHandler(t, Options{Services: only(s)})
+	for name, req := range map[string]*session.Request{
+		"service": {Subsystem: "show", Stdout: true},
+		"forced":  {IsLine: true, Line: "x", Stdout: true, Peer: session.Peer{Login: forMe(func(l *Login) { l.Command = &forced })}},
+	} {
+		p, err := h.Start(t.Context(), req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if b := make([]byte, 6); !readsAll(p.Stdout(), b) || string(b) != "ready\n" {
+			t.Errorf("%s: %q", name, b)
+		}
+		for _, sig := range []string{"USR1", "STOP", "QUIT", "ALRM", "WINCH"} {
+			for _, to := range []session.Target{session.ToProcess, session.ToGroup, session.ToTree} {
+				if err := p.Signal(sig, to); err == nil {
+					t.Errorf("%s: %s was sent to the %s", name, sig, to)
+				}
+			}
+		}
+		if err := p.Signal("TERM", session.ToProcess); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		exit, err := p.Wait()
+		rest, _ := io.ReadAll(p.Stdout()) // to its end: the tree is told, and not the shell alone
+		if err != nil || exit.Signal == nil || exit.Signal.Name != "TERM" || len(rest) > 0 {
+			t.Errorf("%s: %+v, %v, %q", name, exit, err, rest)
+		}
+		_ = p.Release()
+	}
+}
+
+func readsAll(r io.Reader, b []byte) bool {
+	_, err := io.ReadFull(r, b)
+	return err == nil
 }
 
 // Nothing that a service put in the background outlives it.
