@@ -327,18 +327,34 @@ func TestServicesAddressInUse(t *testing.T) {
 	}
 }
 
+// Who may come by which way is not the same.
+func TestDescribeService(t *testing.T) {
+	one := parseServices(t, onTwo+"allow_users = ['al']\nlogin = true\n").services[0]
+	if got, want := one.describe(), "up runs cat as whoever asks; by name for al; on 127.0.0.1:1, 127.0.0.2:1 for those of them who log in there"; got != want {
+		t.Errorf("with a login: %q\nwant %q", got, want)
+	}
+	one = parseServices(t, onTwo).services[0]
+	if got, want := one.describe(), "up runs cat as whoever asks; by name for everybody who may log in; on 127.0.0.1:1, 127.0.0.2:1 for everybody who reaches it"; got != want {
+		t.Errorf("plain: %q\nwant %q", got, want)
+	}
+}
+
+const onTwo = "[[service]]\nname = 'up'\ncommand = ['cat']\nlisten = ['127.0.0.1:1', '127.0.0.2:1']\n"
+
 // --check has a line for each service, and finds what they name in vain.
 func TestServicesCheck(t *testing.T) {
 	name := writeConfig(t, upper("listen = ['127.0.0.1:9999']\nallow_users = ['al']\nallow_groups = ['root']\nonly_keys = ['"+fingerprint+"']\n")+
-		"[[service]]\nname = 'in'\ncommand = ['sh', '-c', 'a b']\n")
+		"[[service]]\nname = 'in'\ncommand = ['sh', '-c', 'a b']\n"+
+		"[[service]]\nname = 'log'\ncommand = ['cat']\nallow_users = ['al']\n")
 	got := runToEnd(t, command(t, "--check", "--config", name))
 	user := "whoever asks"
 	if runsAs() != "" {
 		user = "root"
 	}
 	for _, want := range []string{
-		"service:      upper runs tr a-z A-Z as " + user + " for al, @root on 127.0.0.1:9999; keys bound to it: 1\n",
-		"service:      in runs sh -c 'a b' as whoever asks\n",
+		"service:      upper runs tr a-z A-Z as " + user + "; by name for al, @root; on 127.0.0.1:9999 for everybody who reaches it; keys bound to it: 1\n",
+		"service:      in runs sh -c 'a b' as whoever asks; by name for everybody who may log in\n",
+		"service:      log runs cat as whoever asks; by name for al\n",
 	} {
 		if !strings.Contains(got.stdout, want) {
 			t.Errorf("%q is not in\n%s%s", want, got.stdout, got.stderr)
