@@ -310,9 +310,10 @@ func checkFingerprint(text string) error {
 	return nil
 }
 
-// serviceKeys are the keys that are bound to services.
+// serviceKeys are the keys that are bound to services, which may be gone.
 func (s *settings) serviceKeys() map[string]string {
 	keys := make(map[string]string)
+	maps.Copy(keys, s.keptKeys)
 	for _, one := range s.services {
 		for _, key := range one.onlyKeys {
 			keys[key] = one.name
