@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/rexec/rex/internal/auth"
 	"github.com/rexec/rex/proto"
 	"github.com/rexec/rex/session"
 )
@@ -324,6 +325,40 @@ func TestServicesAddressInUse(t *testing.T) {
 	if got.code != exitError || !strings.Contains(got.stderr, "rexd: error: service upper: listen tcp "+l.Addr().String()) ||
 		!strings.Contains(got.stderr, "or give the service another port\n") {
 		t.Errorf("%+v", got)
+	}
+}
+
+// The flags of rexd are no help for an address that the configuration names.
+func TestServiceAddressHints(t *testing.T) {
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer taken.Close()
+	key, err := auth.CreateHostKey(filepath.Join(t.TempDir(), "key"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := &daemon{log: slog.New(slog.DiscardHandler), program: &program{}}
+	for _, tt := range []struct {
+		where endpoints
+		addr  string
+		code  int
+		want  string
+	}{
+		{endpoints{}, "192.0.2.1:99", exitUsage, `listen = ["127.0.0.1:99"] keeps it to this host; ` + hintPublic},
+		{endpoints{}, "a..b:1", exitError, `name an address of this host: listen = ["127.0.0.1:9999"]`},
+		{endpoints{public: true}, "a..b:1", exitError, `name an address of this host: listen = ["127.0.0.1:9999"]`},
+		{endpoints{public: true}, "192.0.2.1:0", exitError, "this host does not have that address: ip address lists those it has"},
+		{endpoints{login: true}, "192.0.2.1:0", exitError, "this host does not have that address: ip address lists those it has"},
+		{endpoints{}, taken.Addr().String(), exitError, "stop what listens there (ss -ltnp shows it), or give the service another port"},
+		{endpoints{login: true}, taken.Addr().String(), exitError, "stop what listens there (ss -ltnp shows it), or give the service another port"},
+	} {
+		r := &resolved{settings: serviceSettings{name: "up", endpoints: tt.where}}
+		_, err := d.listenService(r, address{tcp: tt.addr}, []*auth.HostKey{key})
+		if err == nil || !strings.HasPrefix(err.Error(), "service up: ") || hintFor(err) != tt.want || exitCode(err) != tt.code {
+			t.Errorf("%s, %+v: %v, hint %q, status %d", tt.addr, tt.where, err, hintFor(err), exitCode(err))
+		}
 	}
 }
 
