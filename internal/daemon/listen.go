@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"os"
 	"syscall"
 
 	"github.com/rexec/rex/internal/auth"
@@ -95,7 +94,8 @@ func (d *daemon) listenPlain(r *resolved, addr address) (listener, error) {
 	var l *transport.PlainListener
 	var err error
 	if addr.path != "" {
-		l, err = d.listenPath(r, addr.path)
+		l, err = transport.ListenPlainUnix(addr.path, r.settings.mode, r.gid, d.log)
+		err = socketError(addr.path, err)
 	} else {
 		l, err = listenPlainTCP(addr.tcp, r.settings.public, d.log)
 	}
@@ -122,17 +122,6 @@ func anotherPort(err error) error {
 		return &hintedError{err, "only root may listen on ports below 1024: give the service another port"}
 	}
 	return err
-}
-
-// listenPath makes a socket for those whom mode and group let connect.
-func (d *daemon) listenPath(r *resolved, path string) (*transport.PlainListener, error) {
-	l, err := transport.ListenPlainUnix(path, r.settings.mode, d.log)
-	if err == nil && r.settings.group != "" {
-		if err = os.Lchown(path, -1, r.gid); err != nil {
-			_ = l.Close()
-		}
-	}
-	return l, socketError(path, err)
 }
 
 func (d *daemon) closeListeners() {

@@ -131,7 +131,7 @@ func listenPlain(text string, public bool, log *slog.Logger) (*transport.PlainLi
 		return nil, usageErrorf(hintServiceAddress, "--listen: %w", err)
 	}
 	if addr.path != "" {
-		l, err := transport.ListenPlainUnix(addr.path, 0, log)
+		l, err := transport.ListenPlainUnix(addr.path, 0, -1, log)
 		return l, socketError(addr.path, err)
 	}
 	l, err := listenPlainTCP(addr.tcp, public, log)
