@@ -146,7 +146,7 @@ func addrPort(a net.Addr) netip.AddrPort {
 type resolved struct {
 	settings serviceSettings
 	service  execd.Service
-	gid      int // of settings.group
+	gid      int // of settings.group; -1 if there is none
 }
 
 // services finds the accounts and groups that services name.
@@ -164,7 +164,7 @@ func (h *host) services(ctx context.Context, s *settings) ([]resolved, error) {
 }
 
 func (h *host) service(ctx context.Context, s serviceSettings) (*resolved, *accountError) {
-	r := &resolved{settings: s, service: execd.Service{
+	r := &resolved{settings: s, gid: -1, service: execd.Service{
 		Name: s.name, Argv: s.command, Dir: s.dir, Env: s.env, Terminal: s.pty, Users: s.allowUsers,
 		Limits: execd.Limits{Idle: max(s.limits.Idle, 0), Total: max(s.limits.Total, 0), Input: s.limits.Input, Output: s.limits.Output},
 	}}

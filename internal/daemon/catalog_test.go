@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/rexec/rex/internal/auth"
 	"github.com/rexec/rex/proto"
 	"github.com/rexec/rex/session"
 )
@@ -327,18 +328,68 @@ func TestServicesAddressInUse(t *testing.T) {
 	}
 }
 
+// The flags of rexd are no help for an address that the configuration names.
+func TestServiceAddressHints(t *testing.T) {
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer taken.Close()
+	key, err := auth.CreateHostKey(filepath.Join(t.TempDir(), "key"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := &daemon{log: slog.New(slog.DiscardHandler), program: &program{}}
+	for _, tt := range []struct {
+		where endpoints
+		addr  string
+		code  int
+		want  string
+	}{
+		{endpoints{}, "192.0.2.1:99", exitUsage, `listen = ["127.0.0.1:99"] keeps it to this host; ` + hintPublic},
+		{endpoints{}, "a..b:1", exitError, `name an address of this host: listen = ["127.0.0.1:9999"]`},
+		{endpoints{public: true}, "a..b:1", exitError, `name an address of this host: listen = ["127.0.0.1:9999"]`},
+		{endpoints{public: true}, "192.0.2.1:0", exitError, "this host does not have that address: ip address lists those it has"},
+		{endpoints{login: true}, "192.0.2.1:0", exitError, "this host does not have that address: ip address lists those it has"},
+		{endpoints{}, taken.Addr().String(), exitError, "stop what listens there (ss -ltnp shows it), or give the service another port"},
+		{endpoints{login: true}, taken.Addr().String(), exitError, "stop what listens there (ss -ltnp shows it), or give the service another port"},
+	} {
+		r := &resolved{settings: serviceSettings{name: "up", endpoints: tt.where}}
+		_, err := d.listenService(r, address{tcp: tt.addr}, []*auth.HostKey{key})
+		if err == nil || !strings.HasPrefix(err.Error(), "service up: ") || hintFor(err) != tt.want || exitCode(err) != tt.code {
+			t.Errorf("%s, %+v: %v, hint %q, status %d", tt.addr, tt.where, err, hintFor(err), exitCode(err))
+		}
+	}
+}
+
+// Who may come by which way is not the same.
+func TestDescribeService(t *testing.T) {
+	one := parseServices(t, onTwo+"allow_users = ['al']\nlogin = true\n").services[0]
+	if got, want := one.describe(), "up runs cat as whoever asks; by name for al; on 127.0.0.1:1, 127.0.0.2:1 for those of them who log in there"; got != want {
+		t.Errorf("with a login: %q\nwant %q", got, want)
+	}
+	one = parseServices(t, onTwo).services[0]
+	if got, want := one.describe(), "up runs cat as whoever asks; by name for everybody who may log in; on 127.0.0.1:1, 127.0.0.2:1 for everybody who reaches it"; got != want {
+		t.Errorf("plain: %q\nwant %q", got, want)
+	}
+}
+
+const onTwo = "[[service]]\nname = 'up'\ncommand = ['cat']\nlisten = ['127.0.0.1:1', '127.0.0.2:1']\n"
+
 // --check has a line for each service, and finds what they name in vain.
 func TestServicesCheck(t *testing.T) {
 	name := writeConfig(t, upper("listen = ['127.0.0.1:9999']\nallow_users = ['al']\nallow_groups = ['root']\nonly_keys = ['"+fingerprint+"']\n")+
-		"[[service]]\nname = 'in'\ncommand = ['sh', '-c', 'a b']\n")
+		"[[service]]\nname = 'in'\ncommand = ['sh', '-c', 'a b']\n"+
+		"[[service]]\nname = 'log'\ncommand = ['cat']\nallow_users = ['al']\n")
 	got := runToEnd(t, command(t, "--check", "--config", name))
 	user := "whoever asks"
 	if runsAs() != "" {
 		user = "root"
 	}
 	for _, want := range []string{
-		"service:      upper runs tr a-z A-Z as " + user + " for al, @root on 127.0.0.1:9999; keys bound to it: 1\n",
-		"service:      in runs sh -c 'a b' as whoever asks\n",
+		"service:      upper runs tr a-z A-Z as " + user + "; by name for al, @root; on 127.0.0.1:9999 for everybody who reaches it; keys bound to it: 1\n",
+		"service:      in runs sh -c 'a b' as whoever asks; by name for everybody who may log in\n",
+		"service:      log runs cat as whoever asks; by name for al\n",
 	} {
 		if !strings.Contains(got.stdout, want) {
 			t.Errorf("%q is not in\n%s%s", want, got.stdout, got.stderr)

@@ -90,16 +90,18 @@ func (s *serviceSettings) describe() string {
 		words[i] = shellQuote(word)
 	}
 	text := fmt.Sprintf("%s runs %s as %s", s.name, strings.Join(words, " "), cmp.Or(s.user, "whoever asks"))
-	if who := slices.Concat(s.allowUsers, prefixed("@", s.allowGroups)); len(who) > 0 {
-		text += " for " + strings.Join(who, ", ")
-	}
-	how := " on "
-	if s.login {
-		how = " after a login on "
-	}
+	who := strings.Join(slices.Concat(s.allowUsers, prefixed("@", s.allowGroups)), ", ")
+	text += "; by name for " + cmp.Or(who, "everybody who may log in")
+	how := "; on "
 	for _, addr := range s.listen {
 		text += how + addr.String()
 		how = ", "
+	}
+	switch {
+	case s.login:
+		text += " for those of them who log in there"
+	case len(s.listen) > 0: // without a login the lists mean nothing
+		text += " for everybody who reaches it"
 	}
 	if n := len(s.onlyKeys); n > 0 {
 		text += fmt.Sprintf("; keys bound to it: %d", n)

@@ -42,6 +42,7 @@ type settings struct {
 	tree        string // how processes are held; empty chooses
 	login       loginSettings
 	services    []serviceSettings
+	keptKeys    map[string]string // bound to services since before a reload
 }
 
 // localCommands bounds the commands of a session that needed no network.

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"os"
 	"syscall"
 
 	"github.com/rexec/rex/internal/auth"
@@ -79,6 +78,9 @@ func (d *daemon) listenService(r *resolved, addr address, keys []*auth.HostKey) 
 	} else {
 		l, err = d.listenPlain(r, addr)
 	}
+	if err != nil && addr.path == "" {
+		err = anotherPort(err)
+	}
 	if err != nil {
 		return l, fmt.Errorf("service %s: %w", r.settings.name, err)
 	}
@@ -92,10 +94,10 @@ func (d *daemon) listenPlain(r *resolved, addr address) (listener, error) {
 	var l *transport.PlainListener
 	var err error
 	if addr.path != "" {
-		l, err = d.listenPath(r, addr.path)
+		l, err = transport.ListenPlainUnix(addr.path, r.settings.mode, r.gid, d.log)
+		err = socketError(addr.path, err)
 	} else {
-		l, err = listenPlain(addr.tcp, r.settings.public, d.log)
-		err = anotherPort(err)
+		l, err = listenPlainTCP(addr.tcp, r.settings.public, d.log)
 	}
 	if err != nil {
 		return listener{}, err
@@ -103,26 +105,23 @@ func (d *daemon) listenPlain(r *resolved, addr address) (listener, error) {
 	return listener{Listener: l, name: l.String(), relay: d.catalog.relayOf(r.settings.name)}, nil
 }
 
-// anotherPort knows what to do about a port of a service that cannot be had.
+// anotherPort knows what to do about an address of a service that cannot be had,
+// in the words of the configuration.
 func anotherPort(err error) error {
+	if e, ok := errors.AsType[*notLoopbackError](err); ok {
+		return usageErrorf(fmt.Sprintf(`listen = ["127.0.0.1:%d"] keeps it to this host; `, e.port)+hintPublic, "%w", err)
+	}
 	switch {
+	case isUnresolved(err):
+		return &hintedError{err, `name an address of this host: listen = ["127.0.0.1:9999"]`}
+	case errors.Is(err, syscall.EADDRNOTAVAIL):
+		return &hintedError{err, "this host does not have that address: ip address lists those it has"}
 	case errors.Is(err, syscall.EADDRINUSE):
 		return &hintedError{err, "stop what listens there (ss -ltnp shows it), or give the service another port"}
 	case errors.Is(err, syscall.EACCES):
 		return &hintedError{err, "only root may listen on ports below 1024: give the service another port"}
 	}
 	return err
-}
-
-// listenPath makes a socket for those whom mode and group let connect.
-func (d *daemon) listenPath(r *resolved, path string) (*transport.PlainListener, error) {
-	l, err := transport.ListenPlainUnix(path, r.settings.mode, d.log)
-	if err == nil && r.settings.group != "" {
-		if err = os.Lchown(path, -1, r.gid); err != nil {
-			_ = l.Close()
-		}
-	}
-	return l, socketError(path, err)
 }
 
 func (d *daemon) closeListeners() {

@@ -20,6 +20,7 @@ import (
 	"github.com/rexec/rex/internal/auth/authkeys"
 	"github.com/rexec/rex/internal/auth/authorize"
 	"github.com/rexec/rex/internal/transport"
+	"github.com/rexec/rex/proto"
 	"github.com/rexec/rex/session"
 	"github.com/rexec/rex/session/execd"
 )
@@ -205,6 +206,50 @@ func TestReloadLogins(t *testing.T) {
 	if err := c.Command("true").Run(); err != nil {
 		t.Error("the session that was there:", err)
 	}
+}
+
+// TestReloadKeys takes services away that keys are bound to.
+func TestReloadKeys(t *testing.T) {
+	signer := newSigner(t)
+	n := startNetwork(t, signer.Key().String())
+	reload := func(services string) {
+		t.Helper()
+		n.write(t, n.config, loginConfig(t, n.keys, services))
+		n.forget()
+		n.signal(syscall.SIGHUP)
+		n.waitLog("configuration reloaded")
+	}
+	binding := func(name string) string {
+		return fmt.Sprintf("[[service]]\nname = %q\ncommand = ['echo', %q]\nonly_keys = [%q]\n", name, name, signer.Key().Fingerprint())
+	}
+	runs := func(want string) {
+		t.Helper()
+		if out, err := n.mustLogin(t, signer).Command("echo", "free").Output(); string(out) != want+"\n" || err != nil {
+			t.Errorf("%q, %v, want %s", out, err, want)
+		}
+	}
+	const stays = "a key stays bound to its service until the next start, and is free then"
+	runs("free")
+	reload(binding("first"))
+	runs("first")
+	reload(binding("second"))
+	runs("second")
+	if record := n.logged(stays); record != nil {
+		t.Errorf("a key that another service has: %v", record)
+	}
+	for range 2 { // the second time it has been kept already
+		reload("")
+		if record := n.logged(stays); record["key"] != signer.Key().Fingerprint() || record["service"] != "second" || record["level"] != "WARN" {
+			t.Errorf("record %v", record)
+		}
+		if out, err := n.mustLogin(t, signer).Command("echo", "free").Output(); len(out) > 0 || !errors.Is(err, proto.CodeNoSubsystem) {
+			t.Errorf("the key of a service that is gone: %q, %v", out, err)
+		}
+	}
+	reload(strings.ReplaceAll(binding("second"), "only_keys", "# "))
+	runs("second")
+	reload(binding("third"))
+	runs("third")
 }
 
 // TestNetworkDrains has a command that goes on through the first signal.

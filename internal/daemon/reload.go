@@ -4,6 +4,7 @@ package daemon
 
 import (
 	"context"
+	"maps"
 	"reflect"
 	"slices"
 )
@@ -55,6 +56,20 @@ func (d *daemon) keepFixed(next *settings) {
 	next.listen, next.tree, next.login.hostKeys = old.listen, old.tree, old.login.hostKeys
 	for i := range next.services {
 		d.keepEndpoints(&next.services[i])
+	}
+	d.keepKeys(next)
+}
+
+// keepKeys keeps the keys bound that are bound to no service any more: who
+// removes or renames one does not mean to let its keys do everything.
+func (d *daemon) keepKeys(next *settings) {
+	old, bound := d.settings.serviceKeys(), next.serviceKeys()
+	next.keptKeys = make(map[string]string)
+	for _, key := range slices.Sorted(maps.Keys(old)) {
+		if bound[key] == "" {
+			d.log.Warn("a key stays bound to its service until the next start, and is free then", "key", key, "service", old[key])
+			next.keptKeys[key] = old[key]
+		}
 	}
 }
 

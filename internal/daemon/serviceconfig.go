@@ -75,6 +75,7 @@ type serviceTable struct {
 
 const (
 	hintPublic = "public = true beside it lets everybody in who reaches that address, login = true those who log in to rexd"
+	hintListen = `it is about where the service listens: listen = ["127.0.0.1:9999"]`
 	hintUnix   = `they are about Unix sockets: listen = ["unix:/run/rex/name.sock"]`
 )
 
@@ -115,6 +116,10 @@ func (s *serviceSettings) setters(t *serviceTable) []setter {
 		{key: "public", set: func() error { return setBool(&s.public, t.Public) }},
 		{key: "login", set: func() error { return setBool(&s.login, t.Login) }},
 		{key: "listen", set: func() error { return s.setListen(t.Listen) }, hint: hintAddress},
+		{key: "linger_idle", set: s.needListen(t.LingerIdle != nil), hint: hintListen},
+		{key: "linger", set: s.needListen(t.Linger != nil), hint: hintListen},
+		{key: "public", set: s.needListen(t.Public != nil), hint: hintListen},
+		{key: "login", set: s.needListen(t.Login != nil), hint: hintListen},
 		{key: "listen", set: s.checkListen, hint: hintPublic},
 		{key: "mode", set: func() error { return s.setMode(t.Mode) }, hint: hintUnix},
 		{key: "group", set: func() error { return s.setGroup(t.Group) }, hint: hintUnix},
@@ -255,6 +260,16 @@ func (s *serviceSettings) setListen(texts []string) (err error) {
 	return err
 }
 
+// needListen refuses a key that is written and would mean nothing.
+func (s *serviceSettings) needListen(written bool) func() error {
+	return func() error {
+		if written && len(s.listen) == 0 {
+			return errors.New("the service listens nowhere")
+		}
+		return nil
+	}
+}
+
 // checkListen looks at who could connect.
 func (s *serviceSettings) checkListen() error {
 	for _, addr := range s.listen {
@@ -310,9 +325,10 @@ func checkFingerprint(text string) error {
 	return nil
 }
 
-// serviceKeys are the keys that are bound to services.
+// serviceKeys are the keys that are bound to services, which may be gone.
 func (s *settings) serviceKeys() map[string]string {
 	keys := make(map[string]string)
+	maps.Copy(keys, s.keptKeys)
 	for _, one := range s.services {
 		for _, key := range one.onlyKeys {
 			keys[key] = one.name

@@ -166,6 +166,10 @@ func TestServiceConfigBad(t *testing.T) {
 		{good + "listen = ['unix:/s']\nmode = 432", "f:11:8: service.mode", "integer, not a string"},
 		{good + "group = 'www'", "f:10: group", "listens on no Unix socket"},
 		{good + "listen = ['unix:/s']\ngroup = ''", "f:11: group", "empty name"},
+		{good + "linger_idle = '1s'", "f:10: linger_idle", "the service listens nowhere"},
+		{good + "listen = []\nlinger = '1s'", "f:11: linger", "the service listens nowhere"},
+		{good + "public = true", "f:10: public", "the service listens nowhere"},
+		{good + "login = false", "f:10: login", "the service listens nowhere"},
 		{good + "public = 1", "f:10:10: service.public", "not true or false"},
 		{good + "login = 1", "f:10:9: service.login", "not true or false"},
 		{good + "allow_users = ['a*']", "f:10: allow_users", "is a pattern"},
@@ -222,6 +226,7 @@ func TestServiceHints(t *testing.T) {
 		"only_keys = ['x']":                       "ssh-keygen -l -f KEY.pub prints it",
 		"listen = ['unix:/f']\nmode = '0777'":     hintUnix,
 		"login = true\nlisten = ['unix:/x']":      hintPublic,
+		"login = true":                            hintListen,
 		"max_instances = 0":                       "",
 		"environment = { REX_SERVICE = 'other' }": "",
 	} {

@@ -124,42 +124,61 @@ func (r *serviceRun) shutdownListeners() {
 	}
 }
 
-// listenPlain listens for connections that nobody logs in to. An address of TCP
-// that other hosts can reach must be declared public.
+// listenPlain listens for connections that nobody logs in to, as --listen says.
 func listenPlain(text string, public bool, log *slog.Logger) (*transport.PlainListener, error) {
 	addr, err := parseAddress(text)
 	if err != nil {
 		return nil, usageErrorf(hintServiceAddress, "--listen: %w", err)
 	}
 	if addr.path != "" {
-		l, err := transport.ListenPlainUnix(addr.path, 0, log)
+		l, err := transport.ListenPlainUnix(addr.path, 0, -1, log)
 		return l, socketError(addr.path, err)
 	}
+	l, err := listenPlainTCP(addr.tcp, public, log)
+	return l, servicePortError(err)
+}
+
+// listenPlainTCP listens on host:port, which must be declared public if other
+// hosts can reach it. Hints are the caller's, who knows where it was written.
+func listenPlainTCP(hostport string, public bool, log *slog.Logger) (*transport.PlainListener, error) {
 	if !public {
-		if addr.tcp, err = loopback(addr.tcp); err != nil {
+		var err error
+		if hostport, err = loopback(hostport); err != nil {
 			return nil, err
 		}
 	}
-	l, err := transport.ListenPlainTCP(context.Background(), addr.tcp, log)
-	return l, servicePortError(err)
+	return transport.ListenPlainTCP(context.Background(), hostport, log)
 }
+
+// A notLoopbackError is about an address that other hosts may reach.
+type notLoopbackError struct {
+	hostport string
+	port     int
+}
+
+func (e *notLoopbackError) Error() string { return e.hostport + " is not a loopback address" }
 
 // loopback resolves the address, which must be one that only this host reaches.
 func loopback(hostport string) (string, error) {
 	tcp, err := net.ResolveTCPAddr("tcp", hostport)
 	if err != nil {
-		return "", &hintedError{err, "name an address of this host: --listen 127.0.0.1:9999"}
+		return "", err
 	}
 	if !tcp.IP.IsLoopback() {
-		hint := fmt.Sprintf("--listen 127.0.0.1:%d keeps it to this host; --listen %s --public lets in whoever can reach it, without a login", tcp.Port, hostport)
-		return "", usageErrorf(hint, "%s is not a loopback address", hostport)
+		return "", &notLoopbackError{hostport, tcp.Port}
 	}
 	return tcp.String(), nil
 }
 
 // servicePortError knows other ports than those of rexd.
 func servicePortError(err error) error {
+	if e, ok := errors.AsType[*notLoopbackError](err); ok {
+		hint := fmt.Sprintf("--listen 127.0.0.1:%d keeps it to this host; --listen %s --public lets in whoever can reach it, without a login", e.port, e.hostport)
+		return usageErrorf(hint, "%w", err)
+	}
 	switch {
+	case isUnresolved(err):
+		return &hintedError{err, "name an address of this host: --listen 127.0.0.1:9999"}
 	case errors.Is(err, syscall.EADDRINUSE):
 		return &hintedError{err, "stop what listens there (ss -ltnp shows it), or let the system choose a port: --listen 127.0.0.1:0"}
 	case errors.Is(err, syscall.EADDRNOTAVAIL):
@@ -168,6 +187,12 @@ func servicePortError(err error) error {
 		return &hintedError{err, "only root may listen on ports below 1024: --listen 127.0.0.1:9999"}
 	}
 	return err
+}
+
+// isUnresolved reports whether a host or port has no number.
+func isUnresolved(err error) bool {
+	_, ok := errors.AsType[*net.DNSError](err)
+	return ok
 }
 
 // run serves until a signal or a broken listener ends it.

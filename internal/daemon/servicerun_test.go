@@ -43,6 +43,7 @@ func TestServiceUsageErrors(t *testing.T) {
 		{"run --listen [::]:0 cat", "is not a loopback address", "--public", exitUsage},
 		{"run --listen 192.0.2.1:0 cat", "is not a loopback address", "--public", exitUsage},
 		{"run --listen 192.0.2.1:0 --public cat", "192.0.2.1:0: bind: ", "ip address lists", exitError},
+		{"run --listen a..b:1 cat", "a..b", "name an address of this host: --listen 127.0.0.1:9999", exitError},
 		{"run --listen unix:/nonexistent/s cat", "/nonexistent", "mkdir -p", exitError},
 	} {
 		t.Run(tt.args, func(t *testing.T) {

@@ -84,7 +84,7 @@ func listen(t *testing.T, network string) (l *transport.PlainListener) {
 	t.Helper()
 	var err error
 	if network == "unix" {
-		l, err = transport.ListenPlainUnix(filepath.Join(socketDir(t), "s"), 0, nil)
+		l, err = transport.ListenPlainUnix(filepath.Join(socketDir(t), "s"), 0, -1, nil)
 	} else {
 		l, err = transport.ListenPlainTCP(t.Context(), "127.0.0.1:0", nil)
 	}

@@ -36,12 +36,13 @@ func ListenPlainTCP(ctx context.Context, addr string, log *slog.Logger) (*PlainL
 
 // ListenPlainUnix listens on a Unix socket with the rules for its path that
 // [ListenUnix] has. The socket gets the permissions of mode, which say who may
-// connect; 0 is 0600. A nil log discards.
-func ListenPlainUnix(path string, mode fs.FileMode, log *slog.Logger) (*PlainListener, error) {
+// connect, and the group gid, before anybody can; mode 0 is 0600, gid -1 leaves
+// the group as it is. A nil log discards.
+func ListenPlainUnix(path string, mode fs.FileMode, gid int, log *slog.Logger) (*PlainListener, error) {
 	if mode == 0 {
 		mode = 0o600
 	}
-	socket, err := bindPath(path, mode.Perm(), func(int) error { return nil })
+	socket, err := bindPath(path, access{mode.Perm(), gid}, func(int) error { return nil })
 	if err != nil {
 		return nil, err
 	}

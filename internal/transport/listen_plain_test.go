@@ -10,6 +10,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"syscall"
 	"testing"
@@ -21,7 +22,7 @@ import (
 func TestListenPlainUnix(t *testing.T) {
 	noNewFiles(t)
 	path := filepath.Join(socketDir(t), "s")
-	l, err := ListenPlainUnix(path, 0o666, nil)
+	l, err := ListenPlainUnix(path, 0o666, -1, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -31,7 +32,7 @@ func TestListenPlainUnix(t *testing.T) {
 	if l.Addr().String() != path || l.String() != "unix:"+path {
 		t.Errorf("address %v, %s", l.Addr(), l)
 	}
-	if _, err := ListenPlainUnix(path, 0, nil); !isInUse(err) {
+	if _, err := ListenPlainUnix(path, 0, -1, nil); !isInUse(err) {
 		t.Errorf("twice: %v", err)
 	}
 	if _, err := ListenUnix(path, UnixOptions{}); !isInUse(err) {
@@ -45,10 +46,50 @@ func TestListenPlainUnix(t *testing.T) {
 	if got := names(t, filepath.Dir(path)); got != "" {
 		t.Errorf("files afterwards: %s", got)
 	}
-	if _, err := ListenPlainUnix("relative", 0, nil); err == nil {
+	if _, err := ListenPlainUnix("relative", 0, -1, nil); err == nil {
 		t.Error("a relative path")
 	}
 }
+
+// A socket has its group before its mode, and both before it is at its place: at
+// no moment can members of another group connect.
+func TestPathSocketGroup(t *testing.T) {
+	path := filepath.Join(socketDir(t), "s")
+	gid := os.Getegid()
+	if os.Geteuid() == 0 {
+		gid++ // others may give it only to groups of their own
+	}
+	l, err := ListenPlainUnix(path, 0o660, gid, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	if fi, err := os.Lstat(path); err != nil || fi.Mode() != fs.ModeSocket|0o660 || groupOf(fi) != gid {
+		t.Errorf("at its place: %v, %v", fi, err)
+	}
+
+	// A place that cannot be had leaves the socket as it is just before the rename.
+	s := &pathSocket{path: filepath.Dir(path)}
+	temp := path + spare
+	ln, err := net.ListenUnix("unix", &net.UnixAddr{Name: temp, Net: "unix"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	// Linux takes the set-user-ID bit away when the group is set, and not when the mode is.
+	who := access{fs.ModeSetuid | 0o660, gid}
+	if runtime.GOOS != "linux" {
+		who.mode = 0o660
+	}
+	if err := s.place(temp, who); err == nil {
+		t.Fatal("it took the place of a directory")
+	}
+	if fi, err := os.Lstat(temp); err != nil || fi.Mode() != fs.ModeSocket|who.mode || groupOf(fi) != gid {
+		t.Errorf("before it is at its place: %v, %v, want %v", fi.Mode(), err, who)
+	}
+}
+
+func groupOf(fi fs.FileInfo) int { return int(fi.Sys().(*syscall.Stat_t).Gid) }
 
 func isInUse(err error) bool {
 	_, ok := errors.AsType[*InUseError](err)
@@ -56,7 +97,7 @@ func isInUse(err error) bool {
 }
 
 func TestPeer(t *testing.T) {
-	unix, err := ListenPlainUnix(filepath.Join(socketDir(t), "s"), 0, nil)
+	unix, err := ListenPlainUnix(filepath.Join(socketDir(t), "s"), 0, -1, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

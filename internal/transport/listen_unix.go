@@ -56,7 +56,7 @@ type UnixListener struct {
 // above it are allowed. Of two processes that want the same path, one gets an
 // [*InUseError]. A dead socket at path is replaced, anything else is not.
 func ListenUnix(path string, opts UnixOptions) (*UnixListener, error) {
-	socket, err := bindPath(path, 0o600, func(fd int) error { return passCredentials(fd, true) })
+	socket, err := bindPath(path, access{0o600, -1}, func(fd int) error { return passCredentials(fd, true) })
 	if err != nil {
 		return nil, err
 	}

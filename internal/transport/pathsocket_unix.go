@@ -24,9 +24,15 @@ type pathSocket struct {
 	lock   *pathLock
 }
 
-// bindPath makes a socket of that mode at path, as [ListenUnix] says. prepare
-// is called with its descriptor before it is bound.
-func bindPath(path string, mode fs.FileMode, prepare func(fd int) error) (*pathSocket, error) {
+// An access is who may connect to a pathSocket.
+type access struct {
+	mode fs.FileMode
+	gid  int // -1 leaves the group as it is
+}
+
+// bindPath makes a socket for those whom the access lets in at path, as
+// [ListenUnix] says. prepare is called with its descriptor before it is bound.
+func bindPath(path string, who access, prepare func(fd int) error) (*pathSocket, error) {
 	if err := CheckListenUnix(path); err != nil {
 		return nil, err
 	}
@@ -35,7 +41,7 @@ func bindPath(path string, mode fs.FileMode, prepare func(fd int) error) (*pathS
 		return nil, err
 	}
 	s := &pathSocket{path: path, lock: lock}
-	if err := s.bind(mode, prepare); err != nil {
+	if err := s.bind(who, prepare); err != nil {
 		lock.release()
 		return nil, err
 	}
@@ -68,7 +74,7 @@ func CheckListenUnix(path string) error {
 }
 
 // bind makes the socket and puts it at its place. The lock is held.
-func (s *pathSocket) bind(mode fs.FileMode, prepare func(fd int) error) error {
+func (s *pathSocket) bind(who access, prepare func(fd int) error) error {
 	if err := probe(s.path); err != nil {
 		return err
 	}
@@ -85,7 +91,7 @@ func (s *pathSocket) bind(mode fs.FileMode, prepare func(fd int) error) error {
 	}
 	s.ln = ln.(*net.UnixListener)
 	s.ln.SetUnlinkOnClose(false)
-	if err := s.place(temp, mode); err != nil {
+	if err := s.place(temp, who); err != nil {
 		_ = s.ln.Close()
 		_ = os.Remove(temp)
 		return err
@@ -93,8 +99,15 @@ func (s *pathSocket) bind(mode fs.FileMode, prepare func(fd int) error) error {
 	return nil
 }
 
-func (s *pathSocket) place(temp string, mode fs.FileMode) error {
-	if err := os.Chmod(temp, mode); err != nil {
+// place puts the socket at its place. Until it has its group nobody else may
+// connect, so that no other group's members ever can.
+func (s *pathSocket) place(temp string, who access) error {
+	if who.gid != -1 {
+		if err := os.Lchown(temp, -1, who.gid); err != nil {
+			return fmt.Errorf("socket %s: group %d: %w", s.path, who.gid, errors.Unwrap(err))
+		}
+	}
+	if err := os.Chmod(temp, who.mode); err != nil {
 		return err
 	}
 	fi, err := os.Lstat(temp)

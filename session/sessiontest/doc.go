@@ -24,6 +24,7 @@
 // Programs rex and rexd that were built with the tag testnet dial and listen on
 // a network of Join instead of TCP when REX_TESTNET names one, as
 // directory:network:host. All else is as on TCP: host keys, known_hosts, logins.
+// Plain addresses of services, where nobody logs in, stay TCP.
 //
 //	go build -tags testnet -o bin/ ./cmd/rex ./cmd/rexd
 //	REX_TESTNET=/tmp/nets:mynet:web1 bin/rexd --listen :7390 &
