@@ -19,6 +19,9 @@ type conn struct {
 	writing       *deadline
 	turn          chan struct{} // full while somebody writes: writes are whole
 	once          sync.Once
+
+	peer   *conn // the other end, if it is in this process
+	closed bool  // guarded by the link's mutex
 }
 
 // A sender is the sending direction of a connection: a stream, which the peer

@@ -164,7 +164,7 @@ type link struct {
 	mu      sync.Mutex
 	faults  faults
 	changed chan struct{}      // closed at the next change of faults
-	conns   map[*conn]struct{} // both ends of each
+	conns   map[*conn]struct{} // both ends of each, until both are closed
 }
 
 // change changes what is wrong, also for the connections that are there.
@@ -192,14 +192,21 @@ func (l *link) join(a, b Addr) (*conn, *conn) {
 	defer l.mu.Unlock()
 	there, back := newStream(l.faults), newStream(l.faults)
 	ca, cb := newConn(l, a, b, back, there), newConn(l, b, a, there, back)
+	ca.peer, cb.peer = cb, ca
 	l.conns[ca], l.conns[cb] = struct{}{}, struct{}{}
 	return ca, cb
 }
 
+// forget takes a connection off the list once both ends are closed. Until then
+// the one that is left writes into the other's stream, so faults act on it.
 func (l *link) forget(c *conn) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	delete(l.conns, c)
+	c.closed = true
+	if c.peer == nil || c.peer.closed {
+		delete(l.conns, c)
+		delete(l.conns, c.peer)
+	}
 }
 
 func (l *link) all() (conns []*conn) {

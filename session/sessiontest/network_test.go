@@ -252,7 +252,8 @@ func TestCut(t *testing.T) {
 	})
 }
 
-// What was sent by who has closed then arrives after a cut like everything else.
+// What was sent by who has closed then arrives after a cut like everything else,
+// and so does the news for who writes.
 func TestCutAndClose(t *testing.T) { eachNetwork(t, testCutAndClose) }
 
 func testCutAndClose(t *testing.T, n *Network) {
@@ -263,6 +264,18 @@ func testCutAndClose(t *testing.T, n *Network) {
 	n.Mend("a", "b")
 	if all, err := io.ReadAll(s); string(all) != "goodbye" || err != nil {
 		t.Errorf("%q, %v", all, err)
+	}
+	must(t, s.SetWriteDeadline(time.Now().Add(patience)))
+	var err error
+	for err == nil { // over loopback, the first writes are before the reset
+		_, err = s.Write(make([]byte, 1000))
+	}
+	if !errors.Is(err, syscall.EPIPE) && !(n.member != nil && errors.Is(err, syscall.ECONNRESET)) {
+		t.Error("a write to who has closed:", err)
+	}
+	must(t, s.Close())
+	if left := n.link("a", "b").all(); len(left) != 0 {
+		t.Errorf("the link still lists %d ends", len(left))
 	}
 }
 
