@@ -194,7 +194,7 @@ func (m *member) knows(host string) bool {
 }
 
 // dial connects to a host of whatever process.
-func (m *member) dial(ctx context.Context, l *link, from, to Addr) (*conn, error) {
+func (m *member) dial(ctx context.Context, l *link, from, to Addr, free func()) (*conn, error) {
 	address, alive := m.registry.look(hosts, to.Host)
 	if !alive {
 		return nil, answers["refused"]
@@ -203,7 +203,7 @@ func (m *member) dial(ctx context.Context, l *link, from, to Addr) (*conn, error
 	if err != nil {
 		return nil, err
 	}
-	return m.network.attach(tcp, l, from, to)
+	return m.network.attach(tcp, l, from, to, free)
 }
 
 // reach connects to a process and says hello.
@@ -261,7 +261,7 @@ func (m *member) welcome(tcp *net.TCPConn) {
 		_ = tcp.Close()
 		return
 	}
-	c, err := m.network.attach(tcp, m.network.link(h.from.Host, h.to.Host), h.to, h.from)
+	c, err := m.network.attach(tcp, m.network.link(h.from.Host, h.to.Host), h.to, h.from, nil)
 	if err == nil && !l.offer(c) {
 		c.reset()
 		_ = c.Close()

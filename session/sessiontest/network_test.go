@@ -44,42 +44,6 @@ func closeWrite(t *testing.T, c net.Conn) {
 	must(t, c.(interface{ CloseWrite() error }).CloseWrite())
 }
 
-// Ports are known beforehand.
-func TestPorts(t *testing.T) { eachNetwork(t, testPorts) }
-
-func testPorts(t *testing.T, n *Network) {
-	listen := func(host string, port int) (net.Listener, error) { return n.Host(host).Listen(t.Context(), port) }
-	for i, want := range []string{"α:1", "α:2", "β:1", "α:3", "β:2"} {
-		host, _, _ := strings.Cut(want, ":")
-		l, err := listen(host, 0)
-		if err != nil || l.Addr().String() != want || l.Addr().Network() != "testnet" {
-			t.Errorf("%d: %v, %v", i, l, err)
-		}
-		if i == 1 {
-			must(t, l.Close()) // and 2 is not given out again
-		}
-	}
-	if _, err := listen("β", 4); err != nil {
-		t.Error(err)
-	}
-	for _, want := range []string{"β:3", "β:5"} { // somebody has 4
-		if l, err := listen("β", 0); err != nil || l.Addr().String() != want {
-			t.Errorf("%v, %v, want %s", l, err, want)
-		}
-	}
-	if _, err := listen("α", 1); !errors.Is(err, syscall.EADDRINUSE) || err.Error() != "listen testnet α:1: address already in use" {
-		t.Error(err)
-	}
-	if l, err := listen("α", 2); err != nil || l.Addr() != (Addr{"α", 2}) {
-		t.Error("a closed port cannot be had again:", err)
-	}
-	for _, port := range []int{-1, 65536} {
-		if _, err := listen("α", port); err == nil {
-			t.Errorf("port %d", port)
-		}
-	}
-}
-
 func TestAddresses(t *testing.T) { eachNetwork(t, testAddresses) }
 
 func testAddresses(t *testing.T, n *Network) {
