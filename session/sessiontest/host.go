@@ -36,8 +36,8 @@ func (h *Host) Name() string { return h.name }
 
 // Listen listens on a port of the host, 1 to 65535; 0 is the host's next one,
 // beginning with 1, so that tests know it beforehand: one more than the last that
-// was given out so, or the next that nobody listens on. ctx must not have ended,
-// and means nothing to the listener. The error is a [*net.OpError], which wraps
+// was given out so, or the next that nobody listens on. ctx bounds the
+// wait for other processes of the network, and means nothing to the listener. The error is a [*net.OpError], which wraps
 // [syscall.EADDRINUSE] if the port is taken, or 65535 was given out and there is
 // no next one, and [ErrHostTaken] if the host is another process's.
 func (h *Host) Listen(ctx context.Context, port int) (net.Listener, error) {
@@ -51,7 +51,7 @@ func (h *Host) Listen(ctx context.Context, port int) (net.Listener, error) {
 	if port < 0 || port > maxPort {
 		return fail(fmt.Errorf("port %d is not one of 0 to %d", port, maxPort))
 	}
-	if err := h.network.member.claim(h.name); err != nil {
+	if err := h.network.member.claim(ctx, h.name); err != nil {
 		return fail(err)
 	}
 	h.network.mu.Lock()

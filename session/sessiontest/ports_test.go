@@ -1,11 +1,14 @@
 package sessiontest
 
 import (
+	"context"
 	"errors"
 	"net"
+	"os"
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 )
 
 // Ports are known beforehand.
@@ -120,4 +123,41 @@ func TestDialedPortsEnd(t *testing.T) {
 		t.Errorf("%v, want %v", again.LocalAddr(), near.LocalAddr())
 	}
 	full()
+}
+
+// A process that was stopped in the middle of a change holds the registry's lock:
+// who listens waits no longer than the context says, even behind one who has all
+// the time.
+func TestListenBehindALock(t *testing.T) {
+	n := join(t, t.TempDir())
+	f, err := os.OpenFile(n.member.registry.path("lock"), os.O_RDWR, 0)
+	must(t, err)
+	defer f.Close()
+	must(t, lock(f)) // as another process would have it
+	patient, hurried := make(chan error, 1), make(chan error, 1)
+	go func() {
+		_, err := n.Host("b").Listen(t.Context(), 0)
+		patient <- err
+	}()
+	for range 2 { // b's Listen waits by the second, if not before
+		go func() {
+			ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+			defer cancel()
+			_, err := n.Host("c").Listen(ctx, 0)
+			hurried <- err
+		}()
+		select {
+		case err := <-hurried:
+			if !errors.Is(err, context.DeadlineExceeded) {
+				t.Error(err)
+			}
+		case <-time.After(patience):
+			t.Fatal("Listen waits for the lock without its context")
+		}
+	}
+	must(t, f.Close())
+	must(t, <-patient)
+	if !n.member.knows("b") || n.member.knows("c") {
+		t.Error("b should be a host, and c not")
+	}
 }
