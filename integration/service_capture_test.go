@@ -48,8 +48,8 @@ func newCapture(port string) *capture {
 	return &capture{port: port, server: make(map[string]uint32), client: make(map[string]bool), acked: make(map[string]bool)}
 }
 
-// captureArgs are tshark's, to capture packets with such a flag and what the
-// client acknowledges without bytes of its own.
+// captureArgs are tshark's, to capture what begins, ends or resets a connection,
+// and what the client acknowledges without bytes of its own.
 func captureArgs(port string) []string {
 	const flags = "tcp[tcpflags] & (tcp-syn|tcp-fin|tcp-rst) != 0"
 	empty := "tcp dst port " + port + " and ip[2:2] - ((ip[0] & 0xf) << 2) - ((tcp[12] & 0xf0) >> 2) = 0"

@@ -138,7 +138,7 @@ func (m *member) prepare() error {
 func (m *member) leave() (err error) {
 	m.leaving.Do(func() {
 		m.mu.Lock()
-		m.left = true // and nobody claims a host any more
+		m.left = true // who claims a host just now has it released below
 		m.mu.Unlock()
 		err = m.registry.locked(context.Background(), m.releaseLocked)
 		m.cancel()
