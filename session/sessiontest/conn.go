@@ -19,6 +19,10 @@ type conn struct {
 	writing       *deadline
 	turn          chan struct{} // full while somebody writes: writes are whole
 	once          sync.Once
+
+	peer   *conn  // the other end, if it is in this process
+	closed bool   // guarded by the link's mutex
+	free   func() // gives the dialer's port back; nil if that is another process's
 }
 
 // A sender is the sending direction of a connection: a stream, which the peer
@@ -83,7 +87,9 @@ func (c *conn) Close() error {
 		c.out.close(c.in.leave())
 		c.reading.stop()
 		c.writing.stop()
-		c.link.forget(c)
+		if c.link.forget(c) && c.free != nil {
+			c.free()
+		}
 	})
 	return err
 }

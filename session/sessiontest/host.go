@@ -14,7 +14,8 @@ import (
 const (
 	maxPort   = 65535
 	firstDial = 49152 // the first port of a host that dials, as RFC 6335 has them
-	backlog   = 4096  // connections that nobody accepted yet
+	dialPorts = maxPort - firstDial + 1
+	backlog   = 4096 // connections that nobody accepted yet
 )
 
 // A Host is a name in a [Network]. Its methods may be called at any time, from
@@ -25,8 +26,9 @@ type Host struct {
 
 	// Guarded by the network's mutex.
 	listeners map[int]*listener
-	listened  int // the highest port that Listen has chosen
-	dialed    int // how many ports Dial has used
+	listened  int          // the highest port that Listen has chosen
+	dialed    int          // how many ports Dial has tried
+	dialing   map[int]bool // the ports of connections that were dialed and are not closed
 }
 
 // Name returns the host's name.
@@ -34,10 +36,10 @@ func (h *Host) Name() string { return h.name }
 
 // Listen listens on a port of the host, 1 to 65535; 0 is the host's next one,
 // beginning with 1, so that tests know it beforehand: one more than the last that
-// was given out so, or the next that nobody listens on. ctx must not have ended,
-// and means nothing to the listener. The error is a [*net.OpError], which wraps
-// [syscall.EADDRINUSE] if the port is taken, and [ErrHostTaken] if the host is
-// another process's.
+// was given out so, or the next that nobody listens on. ctx bounds the
+// wait for other processes of the network, and means nothing to the listener. The error is a [*net.OpError], which wraps
+// [syscall.EADDRINUSE] if the port is taken, or 65535 was given out and there is
+// no next one, and [ErrHostTaken] if the host is another process's.
 func (h *Host) Listen(ctx context.Context, port int) (net.Listener, error) {
 	addr := Addr{h.name, port}
 	fail := func(err error) (net.Listener, error) {
@@ -49,7 +51,7 @@ func (h *Host) Listen(ctx context.Context, port int) (net.Listener, error) {
 	if port < 0 || port > maxPort {
 		return fail(fmt.Errorf("port %d is not one of 0 to %d", port, maxPort))
 	}
-	if err := h.network.member.claim(h.name); err != nil {
+	if err := h.network.member.claim(ctx, h.name); err != nil {
 		return fail(err)
 	}
 	h.network.mu.Lock()
@@ -60,7 +62,7 @@ func (h *Host) Listen(ctx context.Context, port int) (net.Listener, error) {
 	if port == 0 {
 		port = h.freePort()
 	}
-	if h.listeners[port] != nil {
+	if port == 0 || h.listeners[port] != nil {
 		return fail(syscall.EADDRINUSE)
 	}
 	l := &listener{host: h, addr: Addr{h.name, port}, queue: make(chan *conn, backlog), closed: make(chan struct{})}
@@ -68,20 +70,25 @@ func (h *Host) Listen(ctx context.Context, port int) (net.Listener, error) {
 	return l, nil
 }
 
-// freePort is the next port that nobody listens on. The caller has the lock.
+// freePort is the next port that nobody listens on, 0 if there is none. The
+// caller has the lock.
 func (h *Host) freePort() int {
-	for {
+	for h.listened < maxPort {
 		h.listened++
 		if h.listeners[h.listened] == nil {
 			return h.listened
 		}
 	}
+	return 0
 }
 
 // Dial connects to an address of the form host:port. Where nobody listens the
 // error wraps [syscall.ECONNREFUSED], and where there is no such host it is a
 // [*net.DNSError]. Through a link that is cut it waits until ctx ends. Between
-// processes it may wrap [ErrNetworkMismatch] or [ErrProtocol] too.
+// processes it may wrap [ErrNetworkMismatch] or [ErrProtocol] too. It comes from
+// the host's next port of 49152 to 65535, and then from the first again, that no
+// connection has until both its ends are closed, or the one in this process if
+// there are several. If none is left the error wraps [syscall.EADDRNOTAVAIL].
 // The connection has a method CloseWrite() error, like TCP's.
 func (h *Host) Dial(ctx context.Context, address string) (net.Conn, error) {
 	to, err := h.network.resolve(address)
@@ -117,15 +124,24 @@ func (h *Host) connect(ctx context.Context, to Addr) (*conn, error) {
 	if err := link.cross(ctx, h.network.ended); err != nil {
 		return nil, err
 	}
-	from := h.nextDial()
+	from, err := h.nextDial()
+	if err != nil {
+		return nil, err
+	}
+	free := func() { h.free(from.Port) }
 	if h.network.member != nil {
-		return h.network.member.dial(ctx, link, from, to)
+		c, err := h.network.member.dial(ctx, link, from, to, free)
+		if err != nil {
+			free()
+		}
+		return c, err
 	}
 	l := h.network.listener(to)
 	if l == nil {
+		free()
 		return nil, syscall.ECONNREFUSED
 	}
-	near, far := link.join(from, to)
+	near, far := link.join(from, to, free)
 	if !l.offer(far) {
 		_, _ = near.Close(), far.Close()
 		return nil, syscall.ECONNREFUSED
@@ -133,13 +149,28 @@ func (h *Host) connect(ctx context.Context, to Addr) (*conn, error) {
 	return near, nil
 }
 
-// nextDial is the address of the host's next connection.
-func (h *Host) nextDial() Addr {
+// nextDial takes the address of the host's next connection, until free.
+func (h *Host) nextDial() (Addr, error) {
 	h.network.mu.Lock()
 	defer h.network.mu.Unlock()
-	port := firstDial + h.dialed%(maxPort-firstDial+1)
-	h.dialed++
-	return Addr{h.name, port}
+	if len(h.dialing) == dialPorts {
+		return Addr{}, syscall.EADDRNOTAVAIL
+	}
+	for {
+		port := firstDial + h.dialed%dialPorts
+		h.dialed++
+		if !h.dialing[port] {
+			h.dialing[port] = true
+			return Addr{h.name, port}, nil
+		}
+	}
+}
+
+// free gives a port back that nextDial has taken.
+func (h *Host) free(port int) {
+	h.network.mu.Lock()
+	defer h.network.mu.Unlock()
+	delete(h.dialing, port)
 }
 
 // listener is who listens there in this process, nil if nobody does.

@@ -85,8 +85,9 @@ type member struct {
 	ctx      context.Context // ends with leave
 	cancel   context.CancelFunc
 	loading  sync.Mutex // held to take over the file of faults
+	leaving  sync.Once
 
-	mu      sync.Mutex
+	mu      sync.Mutex // nobody waits for the registry's lock with it
 	left    bool
 	self    *entry            // of this process
 	entries map[string]*entry // of its hosts
@@ -95,7 +96,7 @@ type member struct {
 // enter makes this process known. Whoever changes faults tells those that are
 // known, so they are loaded afterwards.
 func (m *member) enter() error {
-	err := m.registry.locked(func() error {
+	err := m.registry.locked(context.Background(), func() error {
 		if err := m.prepare(); err != nil {
 			return err
 		}
@@ -133,22 +134,23 @@ func (m *member) prepare() error {
 	return err
 }
 
-// leave undoes enter and all that came after it.
-func (m *member) leave() error {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if m.left {
-		return nil
-	}
-	m.left = true
-	errs := []error{m.registry.locked(m.releaseLocked)}
-	m.cancel()
-	errs = append(errs, m.listener.Close())
-	m.running.Wait()
-	return errors.Join(errs...)
+// leave undoes enter and all that came after it, when it is called first.
+func (m *member) leave() (err error) {
+	m.leaving.Do(func() {
+		m.mu.Lock()
+		m.left = true // who claims a host just now has it released below
+		m.mu.Unlock()
+		err = m.registry.locked(context.Background(), m.releaseLocked)
+		m.cancel()
+		err = errors.Join(err, m.listener.Close())
+		m.running.Wait()
+	})
+	return err
 }
 
 func (m *member) releaseLocked() (err error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
 	for _, e := range m.entries {
 		err = errors.Join(err, e.release())
 	}
@@ -159,28 +161,40 @@ func (m *member) releaseLocked() (err error) {
 }
 
 // claim makes a host this process's. It may be called on no member.
-func (m *member) claim(host string) error {
+func (m *member) claim(ctx context.Context, host string) error {
 	if m == nil {
 		return nil
 	}
+	if own, err := m.claimed(host); own || err != nil {
+		return err
+	}
+	return m.registry.locked(ctx, func() error { return m.claimLocked(host) })
+}
+
+// claimed reports whether a host is this process's already.
+func (m *member) claimed(host string) (bool, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	switch {
-	case m.left:
-		return net.ErrClosed
-	case m.entries[host] != nil:
-		return nil
+	if m.left {
+		return false, net.ErrClosed
 	}
-	return m.registry.locked(func() (err error) {
-		if _, taken := m.registry.look(hosts, host); taken {
-			return ErrHostTaken
-		}
-		e, err := m.registry.hold(hosts, host, m.listener.Addr().String())
-		if err == nil {
-			m.entries[host] = e
-		}
+	return m.entries[host] != nil, nil
+}
+
+func (m *member) claimLocked(host string) error {
+	if own, err := m.claimed(host); own || err != nil { // by now
 		return err
-	})
+	}
+	if _, taken := m.registry.look(hosts, host); taken {
+		return ErrHostTaken
+	}
+	e, err := m.registry.hold(hosts, host, m.listener.Addr().String())
+	if err == nil {
+		m.mu.Lock()
+		m.entries[host] = e
+		m.mu.Unlock()
+	}
+	return err
 }
 
 // knows reports whether a host listens in any process. It may be called on no
@@ -194,7 +208,7 @@ func (m *member) knows(host string) bool {
 }
 
 // dial connects to a host of whatever process.
-func (m *member) dial(ctx context.Context, l *link, from, to Addr) (*conn, error) {
+func (m *member) dial(ctx context.Context, l *link, from, to Addr, free func()) (*conn, error) {
 	address, alive := m.registry.look(hosts, to.Host)
 	if !alive {
 		return nil, answers["refused"]
@@ -203,7 +217,7 @@ func (m *member) dial(ctx context.Context, l *link, from, to Addr) (*conn, error
 	if err != nil {
 		return nil, err
 	}
-	return m.network.attach(tcp, l, from, to)
+	return m.network.attach(tcp, l, from, to, free)
 }
 
 // reach connects to a process and says hello.
@@ -261,7 +275,7 @@ func (m *member) welcome(tcp *net.TCPConn) {
 		_ = tcp.Close()
 		return
 	}
-	c, err := m.network.attach(tcp, m.network.link(h.from.Host, h.to.Host), h.to, h.from)
+	c, err := m.network.attach(tcp, m.network.link(h.from.Host, h.to.Host), h.to, h.from, nil)
 	if err == nil && !l.offer(c) {
 		c.reset()
 		_ = c.Close()

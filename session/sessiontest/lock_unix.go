@@ -12,11 +12,11 @@ import (
 // supported is whether this system has what a registry needs.
 const supported = true
 
-// lock locks a file until it is closed, or the process ends. It waits for others
-// to unlock it.
+// lock locks a file until it is closed, or the process ends. The error is
+// EWOULDBLOCK if another open file holds the lock.
 func lock(f *os.File) error {
 	for {
-		err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX)
+		err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
 		if !errors.Is(err, syscall.EINTR) {
 			return err
 		}

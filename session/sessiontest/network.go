@@ -61,7 +61,7 @@ func (n *Network) Host(name string) *Host {
 	defer n.mu.Unlock()
 	h := n.hosts[name]
 	if h == nil {
-		h = &Host{network: n, name: name, listeners: make(map[int]*listener)}
+		h = &Host{network: n, name: name, listeners: make(map[int]*listener), dialing: make(map[int]bool)}
 		n.hosts[name] = h
 	}
 	return h
@@ -164,7 +164,7 @@ type link struct {
 	mu      sync.Mutex
 	faults  faults
 	changed chan struct{}      // closed at the next change of faults
-	conns   map[*conn]struct{} // both ends of each
+	conns   map[*conn]struct{} // both ends of each, until both are closed
 }
 
 // change changes what is wrong, also for the connections that are there.
@@ -186,20 +186,31 @@ func (l *link) state() (faults, <-chan struct{}) {
 	return l.faults, l.changed
 }
 
-// join makes the two ends of a new connection.
-func (l *link) join(a, b Addr) (*conn, *conn) {
+// join makes the two ends of a new connection. free is called when both are
+// closed.
+func (l *link) join(a, b Addr, free func()) (*conn, *conn) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	there, back := newStream(l.faults), newStream(l.faults)
 	ca, cb := newConn(l, a, b, back, there), newConn(l, b, a, there, back)
+	ca.peer, cb.peer = cb, ca
+	ca.free, cb.free = free, free
 	l.conns[ca], l.conns[cb] = struct{}{}, struct{}{}
 	return ca, cb
 }
 
-func (l *link) forget(c *conn) {
+// forget takes a connection off the list once both ends are closed. Until then
+// the one that is left writes into the other's stream, so faults act on it. An
+// end in another process does not count. It reports whether they are.
+func (l *link) forget(c *conn) (gone bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	delete(l.conns, c)
+	c.closed = true
+	if gone = c.peer == nil || c.peer.closed; gone {
+		delete(l.conns, c)
+		delete(l.conns, c.peer)
+	}
+	return gone
 }
 
 func (l *link) all() (conns []*conn) {

@@ -44,42 +44,6 @@ func closeWrite(t *testing.T, c net.Conn) {
 	must(t, c.(interface{ CloseWrite() error }).CloseWrite())
 }
 
-// Ports are known beforehand.
-func TestPorts(t *testing.T) { eachNetwork(t, testPorts) }
-
-func testPorts(t *testing.T, n *Network) {
-	listen := func(host string, port int) (net.Listener, error) { return n.Host(host).Listen(t.Context(), port) }
-	for i, want := range []string{"α:1", "α:2", "β:1", "α:3", "β:2"} {
-		host, _, _ := strings.Cut(want, ":")
-		l, err := listen(host, 0)
-		if err != nil || l.Addr().String() != want || l.Addr().Network() != "testnet" {
-			t.Errorf("%d: %v, %v", i, l, err)
-		}
-		if i == 1 {
-			must(t, l.Close()) // and 2 is not given out again
-		}
-	}
-	if _, err := listen("β", 4); err != nil {
-		t.Error(err)
-	}
-	for _, want := range []string{"β:3", "β:5"} { // somebody has 4
-		if l, err := listen("β", 0); err != nil || l.Addr().String() != want {
-			t.Errorf("%v, %v, want %s", l, err, want)
-		}
-	}
-	if _, err := listen("α", 1); !errors.Is(err, syscall.EADDRINUSE) || err.Error() != "listen testnet α:1: address already in use" {
-		t.Error(err)
-	}
-	if l, err := listen("α", 2); err != nil || l.Addr() != (Addr{"α", 2}) {
-		t.Error("a closed port cannot be had again:", err)
-	}
-	for _, port := range []int{-1, 65536} {
-		if _, err := listen("α", port); err == nil {
-			t.Errorf("port %d", port)
-		}
-	}
-}
-
 func TestAddresses(t *testing.T) { eachNetwork(t, testAddresses) }
 
 func testAddresses(t *testing.T, n *Network) {
@@ -252,7 +216,8 @@ func TestCut(t *testing.T) {
 	})
 }
 
-// What was sent by who has closed then arrives after a cut like everything else.
+// What was sent by who has closed then arrives after a cut like everything else,
+// and so does the news for who writes.
 func TestCutAndClose(t *testing.T) { eachNetwork(t, testCutAndClose) }
 
 func testCutAndClose(t *testing.T, n *Network) {
@@ -263,6 +228,18 @@ func testCutAndClose(t *testing.T, n *Network) {
 	n.Mend("a", "b")
 	if all, err := io.ReadAll(s); string(all) != "goodbye" || err != nil {
 		t.Errorf("%q, %v", all, err)
+	}
+	must(t, s.SetWriteDeadline(time.Now().Add(patience)))
+	var err error
+	for err == nil { // over loopback, the first writes are before the reset
+		_, err = s.Write(make([]byte, 1000))
+	}
+	if !errors.Is(err, syscall.EPIPE) && !(n.member != nil && errors.Is(err, syscall.ECONNRESET)) {
+		t.Error("a write to who has closed:", err)
+	}
+	must(t, s.Close())
+	if left := n.link("a", "b").all(); len(left) != 0 {
+		t.Errorf("the link still lists %d ends", len(left))
 	}
 }
 

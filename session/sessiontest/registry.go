@@ -1,6 +1,7 @@
 package sessiontest
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -9,6 +10,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
+	"time"
 )
 
 // A registry is the directory in which the processes of a network find each
@@ -29,6 +32,10 @@ const (
 	processes = "processes"
 	hosts     = "hosts"
 )
+
+// lockPause is how long who waits for the lock leaves it alone: about as long as
+// others have it.
+const lockPause = time.Millisecond
 
 // openRegistry makes the directory if it is not there. It must be the user's own
 // and closed to others, as must be the one that it is in.
@@ -68,17 +75,33 @@ func (r *registry) path(elem ...string) string {
 	return filepath.Join(append([]string{r.dir}, elem...)...)
 }
 
-// locked changes something, while no other process does.
-func (r *registry) locked(change func() error) error {
+// locked changes something, while no other process does, nor another goroutine.
+// It waits for them as long as ctx: a process that was stopped keeps the lock.
+func (r *registry) locked(ctx context.Context, change func() error) error {
 	f, err := os.OpenFile(r.path("lock"), os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
 		return err
 	}
 	defer f.Close()
-	if err := lock(f); err != nil {
+	if err := waitLock(ctx, f); err != nil {
 		return err
 	}
 	return change()
+}
+
+// waitLock tries again and again. Nothing tells of a lock that is free but a
+// flock(2) that waits, and what waits so cannot be interrupted by ctx.
+func waitLock(ctx context.Context, f *os.File) error {
+	for {
+		if err := lock(f); !errors.Is(err, syscall.EWOULDBLOCK) {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-time.After(lockPause):
+		}
+	}
 }
 
 // write replaces a file at once.

@@ -1,6 +1,7 @@
 package sessiontest
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -22,7 +23,7 @@ func (m *member) impose(a, b string, f func(*faults)) {
 	if left {
 		return
 	}
-	err := m.registry.locked(func() error { return m.rewrite(pairOf(a, b), f) })
+	err := m.registry.locked(context.Background(), func() error { return m.rewrite(pairOf(a, b), f) })
 	if err == nil {
 		err = m.load()
 	}

@@ -25,7 +25,8 @@ type wire struct {
 
 // attach makes a connection of the network out of one over loopback, which it
 // closes if the network is over. A goroutine feeds it, which ends with either.
-func (n *Network) attach(tcp *net.TCPConn, l *link, local, remote Addr) (*conn, error) {
+// free, which may be nil, is called when the connection is closed.
+func (n *Network) attach(tcp *net.TCPConn, l *link, local, remote Addr, free func()) (*conn, error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if n.isOver() {
@@ -36,6 +37,7 @@ func (n *Network) attach(tcp *net.TCPConn, l *link, local, remote Addr) (*conn, 
 	defer l.mu.Unlock()
 	w := &wire{tcp: tcp, link: l, in: newStream(l.faults), fed: make(chan struct{})}
 	c := newConn(l, local, remote, w.in, w)
+	c.free = free
 	c.writing.moved = tcp.SetWriteDeadline
 	l.conns[c] = struct{}{}
 	n.member.running.Go(w.feed)
