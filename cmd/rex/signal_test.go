@@ -185,7 +185,8 @@ func TestInterruptConnecting(t *testing.T) {
 func TestEndWithoutAnswer(t *testing.T) {
 	t.Parallel()
 	daemon, host := startDaemon(t)
-	rex := start(t, "rex", "-v", host, "exec sleep 1000")
+	// A device is not passed, so that the command does not hold what tells of rex's end.
+	rex := start(t, "sh", "-c", `exec rex -v "$0" 'exec sleep 1000' </dev/zero`, host)
 	rex.see(" started") // rex knows, which the command's own output does not tell
 	daemon.signal(syscall.SIGSTOP)
 	defer daemon.signal(syscall.SIGCONT)

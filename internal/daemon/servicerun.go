@@ -81,8 +81,11 @@ func startProgram(h *execd.Handler, prog *execd.Program) func(context.Context, s
 // serviceProgram is the program as whoever started rexd would run it: in the
 // same directory and environment.
 func (p *program) serviceProgram(f *serviceFlags) (*execd.Program, error) {
-	if _, err := exec.LookPath(f.argv[0]); errors.Is(err, exec.ErrNotFound) || errors.Is(err, fs.ErrNotExist) {
+	switch _, err := exec.LookPath(f.argv[0]); {
+	case errors.Is(err, exec.ErrNotFound), errors.Is(err, fs.ErrNotExist):
 		return nil, usageErrorf("give its path, or one of the names that PATH leads to: "+hintServiceRun, "no program %q", f.argv[0])
+	case errors.Is(err, fs.ErrPermission), errors.Is(err, syscall.EISDIR):
+		return nil, usageErrorf("ls -ld "+shellQuote(f.argv[0]), "%q cannot be executed", f.argv[0])
 	}
 	dir, err := os.Getwd()
 	if err != nil {

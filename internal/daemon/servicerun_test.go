@@ -27,6 +27,8 @@ func TestServiceUsageErrors(t *testing.T) {
 		{"stop", "knows only run", "rexd service run --listen", exitUsage},
 		{"run", "no address to listen on", "-- tr a-z A-Z", exitUsage},
 		{"run --listen 127.0.0.1:0", "no program to run", "-- tr a-z A-Z", exitUsage},
+		{"run --listen 127.0.0.1:0 -- /etc/passwd", `"/etc/passwd" cannot be executed`, "ls -ld /etc/passwd", exitUsage},
+		{"run --listen 127.0.0.1:0 -- /etc", `"/etc" cannot be executed`, "ls -ld /etc", exitUsage},
 		{"run --listen 127.0.0.1:0 --", "no program to run", "-- tr a-z A-Z", exitUsage},
 		{"run --foo", "unknown flag --foo", "service run --help", exitUsage},
 		{"run --max-instances -1", `"-1" is not a number from 0 on`, "service run --help", exitUsage},

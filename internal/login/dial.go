@@ -26,6 +26,9 @@ type Conn struct {
 // Dial connects, verifies the server and logs in. ctx bounds all of it, the
 // questions included.
 //
+// It connects while it reads the keys, and closes the connection again if there
+// are none.
+//
 // Which key is used: if there is one, that. Otherwise the one that worked last
 // time, and if the server does not take it any more Dial forgets it and logs in
 // once more; otherwise the first of all that the server says it takes. A key
@@ -48,6 +51,8 @@ func Dial(ctx context.Context, config *Config) (*Conn, error) {
 	if d.hosts, err = loadHosts(&d.Config); err != nil {
 		return nil, err
 	}
+	d.early = transport.ConnectEarly(ctx, d.Host, d.Port, d.connect)
+	defer d.early.Discard()
 	k := &keys{Config: &d.Config, agentTime: agentTime, ask: d.passphrases(ctx)}
 	defer k.close()
 	if d.signers, err = k.collect(ctx); err != nil {
@@ -62,6 +67,7 @@ type dialer struct {
 	Config
 	hosts   *hosts
 	memory  memory
+	early   *transport.Early // begun while the keys are read
 	signers []auth.Signer
 	skipped []error
 
@@ -162,7 +168,7 @@ func (d *dialer) options() *transport.TCPOptions {
 	return &transport.TCPOptions{
 		User: d.User, VerifyHost: d.hosts.verify, HostKeyTypes: d.hosts.types(),
 		Signers: d.signers, First: d.first, AwaitVerdict: d.awaits(),
-		Dial: d.connect, Trace: d.Trace, Log: d.Log,
+		Dial: d.connect, Early: d.early, Trace: d.Trace, Log: d.Log,
 	}
 }
 

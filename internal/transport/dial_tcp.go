@@ -51,6 +51,9 @@ type TCPOptions struct {
 	AwaitVerdict bool
 	// Dial connects; nil is TCP.
 	Dial func(ctx context.Context, network, addr string) (net.Conn, error)
+	// Early is a connection that was begun before; nil is none. DialTCP takes it
+	// instead of the first that it would make.
+	Early *Early
 	// Trace is told how long each step took; nil is nobody.
 	Trace func(step string, took time.Duration)
 	// Log takes debug messages; nil discards them.
@@ -143,19 +146,13 @@ func (d *dialer) again(ctx context.Context, proof *HostProof) (*tls.Conn, error)
 
 // connect makes a TLS connection and returns the key at its other end.
 func (d *dialer) connect(ctx context.Context) (*tls.Conn, *HostProof, error) {
-	start := time.Now()
-	dial := d.Dial
-	if dial == nil {
-		dial = NewDialer().DialContext
-	}
-	raw, err := dial(ctx, "tcp", d.addr)
+	raw, err := d.connection(ctx)
 	if err != nil {
 		return nil, nil, err
 	}
-	d.rtt = time.Since(start)
 	d.Trace("connect", d.rtt)
 	tune(raw)
-	start = time.Now()
+	start := time.Now()
 	types := d.HostKeyTypes
 	if types == nil {
 		types = HostKeyTypes()
@@ -175,6 +172,23 @@ func (d *dialer) connect(ctx context.Context) (*tls.Conn, *HostProof, error) {
 		return nil, nil, err
 	}
 	return conn, proof, nil
+}
+
+// connection makes the connection itself, or takes the early one, and notes the
+// round-trip time.
+func (d *dialer) connection(ctx context.Context) (net.Conn, error) {
+	if conn, took, err, ok := d.Early.take(d.promptTime); ok {
+		d.rtt = took
+		return conn, err
+	}
+	dial := d.Dial
+	if dial == nil {
+		dial = NewDialer().DialContext
+	}
+	start := time.Now()
+	conn, err := dial(ctx, "tcp", d.addr)
+	d.rtt = time.Since(start)
+	return conn, err
 }
 
 // explainTLS makes an error of a handshake one to be shown.

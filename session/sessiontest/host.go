@@ -83,7 +83,7 @@ func (h *Host) freePort() int {
 }
 
 // Dial connects to an address of the form host:port. Where nobody listens the
-// error wraps [syscall.ECONNREFUSED], and where there is no such host it is a
+// error wraps [syscall.ECONNREFUSED], and where there is no such host it wraps a
 // [*net.DNSError]. Through a link that is cut it waits until ctx ends. Between
 // processes it may wrap [ErrNetworkMismatch] or [ErrProtocol] too. It comes from
 // the host's next port of 49152 to 65535, and then from the first again, that no

@@ -16,7 +16,7 @@ import (
 
 // Join joins a network of several processes on this machine, which find each
 // other in a directory: one that is the user's own and closed to others, and is
-// made if it is not there. There may be several networks in one; the name says
+// made if it is not there: t.TempDir()+"/net" in a test. There may be several networks in one; the name says
 // which it is. The caller closes the network; the end of the process does too.
 //
 // A host listens in one process, from its first Listen until that process leaves

@@ -82,7 +82,7 @@ func (n *Network) Delay(a, b string, d time.Duration) {
 
 // DropAfter has every connection between two hosts reset when size more bytes
 // were sent in one of its directions, counted from now for those that are there
-// and from the start for later ones. They arrive, and nothing of the other
+// and from the start for later ones; with 0 that is at the next byte. They arrive, and nothing of the other
 // direction that was on its way. A negative size ends that; Mend does not.
 func (n *Network) DropAfter(a, b string, size int64) {
 	n.impose(a, b, func(f *faults) { f.Drops, f.Left, f.Count = size >= 0, size, f.Count+1 })
