@@ -18,10 +18,8 @@ type limit struct {
 // await waits for end and reports whether it came in time. Meanwhile it calls
 // remind, unless that is nil, every proto.CloseGrace.
 func (l *limit) await(end <-chan struct{}, remind func()) bool {
-	select {
-	case <-end: // also when the time is over
+	if isClosed(end) { // also when the time is over
 		return true
-	default:
 	}
 	begin := l.begin
 	if l.d <= 0 || l.timer != nil {
@@ -52,5 +50,15 @@ func (l *limit) await(end <-chan struct{}, remind func()) bool {
 func (l *limit) stop() {
 	if l.timer != nil {
 		l.timer.Stop()
+	}
+}
+
+// isClosed reports whether c is closed.
+func isClosed(c <-chan struct{}) bool {
+	select {
+	case <-c:
+		return true
+	default:
+		return false
 	}
 }

@@ -246,13 +246,3 @@ func (r *filesReader) take() []int {
 	r.files = nil
 	return files
 }
-
-// isClosed reports whether c is closed.
-func isClosed(c <-chan struct{}) bool {
-	select {
-	case <-c:
-		return true
-	default:
-		return false
-	}
-}

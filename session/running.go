@@ -240,9 +240,7 @@ func (r *running) takeStatus(m *proto.Message, err error) {
 
 // closeExited is only called by readStatus.
 func (r *running) closeExited() {
-	select {
-	case <-r.exited:
-	default:
+	if !isClosed(r.exited) {
 		close(r.exited)
 	}
 }
@@ -399,9 +397,7 @@ func (r *running) giveUpStreams() {
 	r.mu.Lock()
 	r.delayed = true
 	r.mu.Unlock()
-	select {
-	case <-r.exited:
-	default:
+	if !r.isOver() {
 		go func() { _ = r.signal("KILL", ToTree) }()
 	}
 	if r.stdin != nil {
@@ -433,12 +429,7 @@ func (r *running) signal(name string, to Target) error {
 
 // isOver reports whether the command's process is known to have ended.
 func (r *running) isOver() bool {
-	select {
-	case <-r.exited:
-		return true
-	default:
-		return false
-	}
+	return isClosed(r.exited)
 }
 
 // wait is [Cmd.Wait].

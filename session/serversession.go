@@ -66,9 +66,7 @@ func newServerSession(s *Server, conn io.ReadWriteCloser, peer Peer) (*serverSes
 type event chan struct{}
 
 func (e event) happens() {
-	select {
-	case <-e:
-	default:
+	if !isClosed(e) {
 		close(e)
 	}
 }

@@ -125,24 +125,13 @@ func (s *supervision) over() bool {
 	return s.exit != nil && s.outputEnded() && s.ladder == nil
 }
 
-func (s *supervision) outputEnded() bool {
-	for _, p := range []*outPump{s.out, s.err} {
-		select {
-		case <-p.ended():
-		default:
-			return false
-		}
-	}
-	return true
-}
+func (s *supervision) outputEnded() bool { return s.outputEnd() == nil }
 
 // outputEnd is closed when the next output that still runs ends; nil if none
 // does.
 func (s *supervision) outputEnd() <-chan struct{} {
 	for _, p := range []*outPump{s.out, s.err} {
-		select {
-		case <-p.ended():
-		default:
+		if !isClosed(p.ended()) {
 			return p.done
 		}
 	}
@@ -304,12 +293,7 @@ func (s *supervision) serverStops() {
 // isKept reports whether the client abandoned a command that is to go on. It
 // stops the status stream before the others.
 func (s *supervision) isKept() bool {
-	select {
-	case <-s.status.Stopped():
-		return s.exec.Orphan == OrphanKeep
-	default:
-		return false
-	}
+	return s.exec.Orphan == OrphanKeep && isClosed(s.status.Stopped())
 }
 
 // breakPipe is when the client no longer reads an output. A terminal has one

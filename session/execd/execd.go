@@ -138,30 +138,20 @@ func (h *Handler) StartPassed(ctx context.Context, req *session.Request, files [
 // startCommand starts what a login asks for, with pipes or a terminal, or with
 // descriptors, which are its own.
 func (h *Handler) startCommand(ctx context.Context, l *Login, req *session.Request, files []int) (*running, error) {
-	spec, dropped, byShell, err := h.prepare(l, req)
+	var spec *process.Spec
+	err := l.allow(req)
+	if err == nil {
+		spec, err = h.spec(l, req)
+	}
 	if err != nil {
 		process.CloseFiles(files)
 		return nil, err
 	}
 	spec.Files = files
-	p, err := h.launch(ctx, spec, req, byShell, dropped)
-	if err == nil {
-		p.bound = l.Command != nil
-	}
-	return p, err
-}
-
-// prepare says what to start, if the login allows it.
-func (h *Handler) prepare(l *Login, req *session.Request) (spec *process.Spec, dropped []string, byShell bool, err error) {
-	if err := l.allow(req); err != nil {
-		return nil, nil, false, err
-	}
-	if spec, err = h.spec(l, req); err != nil {
-		return nil, nil, false, err
-	}
-	byShell = l.program(spec, req)
-	spec.Env, dropped = l.environment(req, h.tz)
-	return spec, dropped, byShell, nil
+	byShell := l.program(spec, req)
+	r := &running{bound: l.Command != nil}
+	spec.Env, r.dropped = l.environment(req, h.tz)
+	return h.launch(ctx, spec, req, byShell, r)
 }
 
 // started keeps what was not started nil as an interface.
@@ -172,8 +162,8 @@ func started(p *running, err error) (session.Process, error) {
 	return p, nil
 }
 
-// launch starts what the specification says.
-func (h *Handler) launch(ctx context.Context, spec *process.Spec, req *session.Request, byShell bool, dropped []string) (*running, error) {
+// launch starts what the specification says, as the process of r.
+func (h *Handler) launch(ctx context.Context, spec *process.Spec, req *session.Request, byShell bool, r *running) (*running, error) {
 	p, err := h.spawner.Start(ctx, spec)
 	if err != nil {
 		return nil, refusal(err, byShell)
@@ -181,7 +171,8 @@ func (h *Handler) launch(ctx context.Context, spec *process.Spec, req *session.R
 	if req.Term != nil && !req.Stdin {
 		_ = p.Stdin().Close() // a terminal always has input; without any it ends at once
 	}
-	return &running{Process: p, dropped: dropped}, nil
+	r.Process = p
+	return r, nil
 }
 
 // spec is the request but for the program and the environment.

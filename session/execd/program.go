@@ -52,11 +52,7 @@ func (h *Handler) StartProgram(ctx context.Context, prog *Program) (session.Proc
 	if prog.Terminal {
 		spec.Term = outputTerm(h.ttyGroup)
 	}
-	p, err := h.spawner.Start(ctx, spec)
-	if err != nil {
-		return nil, refusal(err, false)
-	}
-	return &running{Process: p}, nil
+	return started(h.launch(ctx, spec, req, false, &running{}))
 }
 
 // outputTerm is a terminal that lets bytes through as they are.

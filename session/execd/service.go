@@ -158,16 +158,12 @@ func (h *Handler) runService(ctx context.Context, s *Service, l *Login, connecti
 		spec.Term = outputTerm(h.ttyGroup)
 	}
 	spec.Path, spec.Args = s.Argv[0], s.Argv
-	env, dropped := s.environment(as.account(h.tz), connection, req)
+	r := &running{bound: true}
+	spec.Env, r.dropped = s.environment(as.account(h.tz), connection, req)
 	if line, ok := original(req); ok && l.Service != "" {
-		env = append(env, "SSH_ORIGINAL_COMMAND="+line)
+		spec.Env = append(spec.Env, "SSH_ORIGINAL_COMMAND="+line)
 	}
-	spec.Env = env
-	p, err := h.launch(ctx, spec, &own, false, dropped)
-	if err == nil {
-		p.bound = true
-	}
-	return p, err
+	return h.launch(ctx, spec, &own, false, r)
 }
 
 // environment is built from the variables of the account and the service's own.
