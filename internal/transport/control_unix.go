@@ -29,9 +29,7 @@ func (r *loginReader) Read(p []byte) (int, error) {
 	}
 	n, oobn, flags, _, err := r.conn.ReadMsgUnix(p, r.oob)
 	fds, cerr := inspect(r.oob[:oobn], flags, n > 0, r.uid)
-	for _, fd := range fds {
-		_ = unix.Close(fd)
-	}
+	closeAll(fds)
 	switch {
 	case errors.Is(err, io.EOF), err == nil && n == 0:
 		return 0, io.EOF

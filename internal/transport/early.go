@@ -45,14 +45,13 @@ func (e *Early) Discard() {
 	if e == nil {
 		return
 	}
+	e.cancel()
 	e.once.Do(func() {
-		e.cancel()
 		<-e.done
 		if e.conn != nil {
 			_ = e.conn.Close()
 		}
 	})
-	e.cancel()
 }
 
 // take returns the connection, or why there is none; ok is false if it was taken

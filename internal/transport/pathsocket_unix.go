@@ -61,16 +61,22 @@ func CheckListenUnix(path string) error {
 	if err := checkDirectory(path, os.Geteuid()); err != nil {
 		return err
 	}
+	_, err := replaceable(path)
+	return err
+}
+
+// replaceable reports whether a socket is at path. Anything else there is an error.
+func replaceable(path string) (there bool, err error) {
 	fi, err := os.Lstat(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return nil
+		return false, nil
 	case err != nil:
-		return err
+		return false, err
 	case fi.Mode().Type() != fs.ModeSocket:
-		return &UnsafePathError{path, "there is something that is not a socket; it is not replaced"}
+		return false, &UnsafePathError{path, "there is something that is not a socket; it is not replaced"}
 	}
-	return nil
+	return true, nil
 }
 
 // bind makes the socket and puts it at its place. The lock is held.
@@ -144,14 +150,9 @@ func restrict(fd int) error {
 // removeSpare removes what a daemon that was killed between bind and rename
 // left behind.
 func removeSpare(temp string) error {
-	fi, err := os.Lstat(temp)
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		return nil
-	case err != nil:
+	there, err := replaceable(temp)
+	if err != nil || !there {
 		return err
-	case fi.Mode().Type() != fs.ModeSocket:
-		return &UnsafePathError{temp, "there is something that is not a socket; it is not replaced"}
 	}
 	return os.Remove(temp)
 }
