@@ -97,7 +97,7 @@ func hintFor(err error) string {
 	if e, ok := errors.AsType[*auth.KeyFileError](err); ok {
 		return hintKeyFile(e)
 	}
-	if hint := hintSocket(err); hint != "" {
+	if hint := ofFlags.of(err); hint != "" {
 		return hint
 	}
 	if _, ok := errors.AsType[*transport.UnsafePathError](err); ok {
@@ -122,19 +122,39 @@ func shellQuote(word string) string {
 	return "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
 }
 
-// hintSocket is about addresses of TCP that cannot be had.
-func hintSocket(err error) string {
+// portHints are what to do about an address of TCP that cannot be had, in the
+// words in which it was given.
+type portHints struct{ inUse, elsewhere, unresolved, privileged string }
+
+// ofFlags are those for rexd's own --listen.
+var ofFlags = portHints{
+	inUse:      "stop what listens there (ss -ltnp shows it), or choose another port: --listen :7391",
+	elsewhere:  "this host does not have that address: ip address lists those it has, and --listen :7390 means all of them",
+	unresolved: "name an address of this host (ip address lists them), or all of them: --listen :7390",
+	privileged: "only root may listen on ports below 1024: --listen :7390",
+}
+
+// of is the hint for err, empty if it is about something else.
+func (h *portHints) of(err error) string {
 	switch {
 	case errors.Is(err, syscall.EADDRINUSE):
-		return "stop what listens there (ss -ltnp shows it), or choose another port: --listen :7391"
+		return h.inUse
 	case errors.Is(err, syscall.EADDRNOTAVAIL):
-		return "this host does not have that address: ip address lists those it has, and --listen :7390 means all of them"
+		return h.elsewhere
 	}
 	if _, ok := errors.AsType[*net.DNSError](err); ok {
-		return "name an address of this host (ip address lists them), or all of them: --listen :7390"
+		return h.unresolved
 	}
 	if op, ok := errors.AsType[*net.OpError](err); ok && errors.Is(op, syscall.EACCES) {
-		return "only root may listen on ports below 1024: --listen :7390"
+		return h.privileged
 	}
 	return ""
+}
+
+// explain adds the hint for err to it.
+func (h *portHints) explain(err error) error {
+	if hint := h.of(err); hint != "" {
+		return &hintedError{err, hint}
+	}
+	return err
 }

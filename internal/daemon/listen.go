@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"syscall"
 
 	"github.com/rexec/rex/internal/auth"
 	"github.com/rexec/rex/internal/transport"
@@ -111,17 +110,14 @@ func anotherPort(err error) error {
 	if e, ok := errors.AsType[*notLoopbackError](err); ok {
 		return usageErrorf(fmt.Sprintf(`listen = ["127.0.0.1:%d"] keeps it to this host; `, e.port)+hintPublic, "%w", err)
 	}
-	switch {
-	case isUnresolved(err):
-		return &hintedError{err, `name an address of this host: listen = ["127.0.0.1:9999"]`}
-	case errors.Is(err, syscall.EADDRNOTAVAIL):
-		return &hintedError{err, "this host does not have that address: ip address lists those it has"}
-	case errors.Is(err, syscall.EADDRINUSE):
-		return &hintedError{err, "stop what listens there (ss -ltnp shows it), or give the service another port"}
-	case errors.Is(err, syscall.EACCES):
-		return &hintedError{err, "only root may listen on ports below 1024: give the service another port"}
-	}
-	return err
+	return ofKeys.explain(err)
+}
+
+var ofKeys = portHints{
+	inUse:      "stop what listens there (ss -ltnp shows it), or give the service another port",
+	elsewhere:  "this host does not have that address: ip address lists those it has",
+	unresolved: `name an address of this host: listen = ["127.0.0.1:9999"]`,
+	privileged: "only root may listen on ports below 1024: give the service another port",
 }
 
 func (d *daemon) closeListeners() {

@@ -179,23 +179,14 @@ func servicePortError(err error) error {
 		hint := fmt.Sprintf("--listen 127.0.0.1:%d keeps it to this host; --listen %s --public lets in whoever can reach it, without a login", e.port, e.hostport)
 		return usageErrorf(hint, "%w", err)
 	}
-	switch {
-	case isUnresolved(err):
-		return &hintedError{err, "name an address of this host: --listen 127.0.0.1:9999"}
-	case errors.Is(err, syscall.EADDRINUSE):
-		return &hintedError{err, "stop what listens there (ss -ltnp shows it), or let the system choose a port: --listen 127.0.0.1:0"}
-	case errors.Is(err, syscall.EADDRNOTAVAIL):
-		return &hintedError{err, "this host does not have that address: ip address lists those it has"}
-	case errors.Is(err, syscall.EACCES):
-		return &hintedError{err, "only root may listen on ports below 1024: --listen 127.0.0.1:9999"}
-	}
-	return err
+	return ofServiceRun.explain(err)
 }
 
-// isUnresolved reports whether a host or port has no number.
-func isUnresolved(err error) bool {
-	_, ok := errors.AsType[*net.DNSError](err)
-	return ok
+var ofServiceRun = portHints{
+	inUse:      "stop what listens there (ss -ltnp shows it), or let the system choose a port: --listen 127.0.0.1:0",
+	elsewhere:  "this host does not have that address: ip address lists those it has",
+	unresolved: "name an address of this host: --listen 127.0.0.1:9999",
+	privileged: "only root may listen on ports below 1024: --listen 127.0.0.1:9999",
 }
 
 // run serves until a signal or a broken listener ends it.
