@@ -172,7 +172,12 @@ func (w *world) sink(out *io.Writer) (got func() []byte) {
 func (w *world) file(name, content string, mode os.FileMode) string {
 	w.Helper()
 	path := filepath.Join(w.dir, name)
-	if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
+	// A process that another test starts meanwhile would have the file open for
+	// a moment, and a program that is open for writing is busy (execve(2)).
+	syscall.ForkLock.RLock()
+	err := os.WriteFile(path, []byte(content), 0o600)
+	syscall.ForkLock.RUnlock()
+	if err != nil {
 		w.Fatal(err)
 	}
 	if err := os.Chmod(path, mode); err != nil {
